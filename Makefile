@@ -1,0 +1,59 @@
+# Each target sets up what it needs first. 'make help' lists them.
+SHELL := /bin/bash
+PYTHON ?= $(firstword $(foreach v,3.13 3.12 3.11,$(shell command -v python$(v))) python3)
+VENV := .venv
+READY := $(VENV)/.installed
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+.PHONY: help repro test test-all check ui compose lock clean
+
+help: ## List the targets.
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | \
+		while IFS='|' read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
+
+repro: $(READY) ## Run the stages that changed; EXPERIMENT=name makes that experiment the current one.
+ifdef EXPERIMENT
+	@springfield use $(EXPERIMENT)
+endif
+	dvc repro
+	@springfield summary
+
+test: $(READY) ## Run the tests.
+	pytest -m "not slow"
+
+test-all: $(READY) ## Run the long tests: whole pipelines, reruns, experiments, a real browser.
+	pytest -m slow
+
+check: $(READY) ## Lint, format and type checks.
+	ruff check
+	ruff format --check
+	mypy
+
+ui: $(READY) ## Open MLflow's page on the runs (PORT=5000).
+	@echo "MLflow's page: http://127.0.0.1:$(or $(PORT),5000)"
+	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" \
+		--host 127.0.0.1 --port $(or $(PORT),5000)
+
+compose: $(READY) ## Write params.yaml from conf/.
+	springfield compose
+
+lock: $(READY) ## Resolve the dependencies of pyproject.toml anew.
+	uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras --quiet \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		pyproject.toml --output-file requirements.txt
+
+clean: ## Remove what the stages wrote and the environment; runs, caches and pictures of your own stay.
+	rm -rf $(VENV) data/raw data/prepared data/augmented data/split.csv models
+	rm -rf reports/train reports/evaluate reports/augment.png reports/run.json
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo "error: $(PYTHON) is not Python 3.11 to 3.13; say which one is: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@if [ ! -e .git ]; then dvc config --local core.no_scm true; fi
+	@touch $@

@@ -1,0 +1,1 @@
+"""Springfield: a reproducible pipeline from cartoon frames to a character classifier."""

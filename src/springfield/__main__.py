@@ -1,0 +1,5 @@
+"""`python -m springfield`: the same as `springfield`."""
+
+from springfield.cli import main
+
+main()

@@ -1,0 +1,359 @@
+"""The `springfield` command: one subcommand a stage, and what goes with them."""
+
+import ctypes
+import errno
+import json
+import os
+import shutil
+import signal
+import sys
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from springfield.errors import UserError
+from springfield.progress import console
+
+if TYPE_CHECKING:
+    from springfield.compose import Params
+
+# Nothing here calls home.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+WORKSPACE = Path()
+ROOT = Path(os.environ.get("DVC_ROOT", "."))
+"""The primary repository, also from DVC's temporary workspaces."""
+MIRROR = os.environ.get("SPRINGFIELD_MIRROR")
+
+PARAMS = Path("params.yaml")
+RAW, PREPARED, AUGMENTED = Path("data/raw"), Path("data/prepared"), Path("data/augmented")
+SPLIT = Path("data/split.csv")
+CHECKPOINT, CALIBRATION = Path("models/checkpoint"), Path("models/calibration.json")
+ONNX, INT8 = Path("models/springfield.onnx"), Path("models/springfield.int8.onnx")
+CARD = Path("models/model.json")
+METRICS, RUN = Path("reports/metrics.json"), Path("reports/run.json")
+TRAINING, EVALUATION = Path("reports/train"), Path("reports/evaluate")
+DATA_REPORT, SPLIT_REPORT = Path("reports/data.json"), Path("reports/split.json")
+AUGMENT_PICTURE, EXPORT_REPORT = Path("reports/augment.png"), Path("reports/export.json")
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, which typer turns a KeyboardInterrupt into."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Train, evaluate and export an image classifier, repeatably. "
+    "'dvc repro' runs the stages that changed; each can also be run alone.",
+)
+STAGES, CONFIGURATION = "Stages, in their order", "Configuration"
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    """Options of every subcommand (main reads --debug, because it handles the errors)."""
+
+
+def _start(stage: str) -> "Params":
+    """Check all params before any work, and say what runs."""
+    from springfield.compose import load
+
+    params = load(PARAMS)
+    if int(os.environ.get("LOCAL_RANK", "0")) == 0:
+        console.print(f"[bold]experiment {params.experiment}[/]: {stage}")
+    return params
+
+
+@app.command(rich_help_panel=STAGES)
+def download() -> None:
+    """Get the data once, provably the same: data/raw/."""
+    from springfield.download import download
+
+    params = _start("download")
+    download(params.data.source, RAW, MIRROR, ROOT)
+
+
+@app.command(rich_help_panel=STAGES)
+def prepare() -> None:
+    """Decode and check every image once: data/prepared/."""
+    from springfield.prepare import prepare
+
+    params = _start("prepare")
+    prepare(params.prepare, params.data.layout, RAW, PREPARED, DATA_REPORT)
+
+
+@app.command(rich_help_panel=STAGES)
+def split() -> None:
+    """Divide into train, val and test, near-duplicates on one side: data/split.csv."""
+    from springfield.split import split
+
+    params = _start("split")
+    split(params.split, params.seed, PREPARED / "index.csv", SPLIT, SPLIT_REPORT)
+
+
+@app.command(rich_help_panel=STAGES)
+def augment() -> None:
+    """Make augmented copies for rare classes of train: data/augmented/."""
+    from springfield.augment import augment
+
+    params = _start("augment")
+    offline, online = params.augment.offline, params.augment.online
+    augment(offline, online, params.seed, PREPARED, SPLIT, AUGMENTED, AUGMENT_PICTURE)
+
+
+@app.command(rich_help_panel=STAGES)
+def train() -> None:
+    """Fine-tune with Lightning on every device: models/checkpoint/."""
+    from contextlib import ExitStack
+
+    from filelock import FileLock, Timeout
+
+    from springfield import tracking
+    from springfield.compose import flatten, load_yaml
+    from springfield.files import write_json
+    from springfield.fingerprint import fingerprint
+    from springfield.train import train
+
+    params = _start("train")
+    hashes = fingerprint("train", WORKSPACE)
+    work = ROOT.resolve() / ".springfield/train" / "-".join(h[:12] for h in hashes.values())
+    with ExitStack() as stack:
+        loggers = []
+        first = _is_first_process()
+        if first:
+            work.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(work.with_suffix(".lock"), blocking=False)
+            try:
+                stack.enter_context(lock)
+            except Timeout as error:
+                raise UserError(
+                    "this very training is already running; wait for it, or end that process"
+                ) from error
+            resumed = work / "run.json"
+            run_id = stack.enter_context(
+                tracking.open_run(
+                    ROOT,
+                    params.experiment,
+                    json.loads(resumed.read_text())["run_id"] if resumed.is_file() else None,
+                    flatten(load_yaml(PARAMS)),
+                    _tags(hashes),
+                )
+            )
+            write_json(resumed, {"run_id": run_id})
+            loggers.append(tracking.lightning_logger(ROOT, params.experiment, run_id))
+        train(
+            params.model,
+            params.optimizer,
+            params.train,
+            params.augment.online,
+            params.seed,
+            params.hardware,
+            prepared=PREPARED,
+            split=SPLIT,
+            augmented=AUGMENTED,
+            checkpoint=CHECKPOINT,
+            report=TRAINING,
+            work=work,
+            weights=ROOT / ".springfield/weights",
+            mirror=MIRROR,
+            root=ROOT,
+            loggers=loggers,
+        )
+        if first:
+            tracking.log_files(TRAINING, PARAMS, AUGMENT_PICTURE, DATA_REPORT, SPLIT_REPORT)
+            write_json(RUN, {"run_id": run_id})
+            shutil.rmtree(work)
+
+
+@app.command(rich_help_panel=STAGES)
+def evaluate() -> None:
+    """Score the checkpoint on val and test: reports/metrics.json."""
+    from springfield import tracking
+    from springfield.evaluate import evaluate
+
+    params = _start("evaluate")
+    evaluate(
+        params.evaluate,
+        params.seed,
+        checkpoint=CHECKPOINT,
+        prepared=PREPARED,
+        split=SPLIT,
+        metrics=METRICS,
+        calibration=CALIBRATION,
+        report=EVALUATION,
+        device=_device(params),
+    )
+    with _same_run(params):
+        tracking.log_scores(METRICS)
+        tracking.log_files(METRICS, CALIBRATION, EVALUATION)
+
+
+@app.command(rich_help_panel=STAGES)
+def export() -> None:
+    """Write the network as ONNX, proven equal to the checkpoint: models/springfield.onnx."""
+    from springfield import tracking
+    from springfield.export import export
+    from springfield.fingerprint import fingerprint
+
+    params = _start("export")
+    export(
+        params.export,
+        params.seed,
+        fingerprint("train", WORKSPACE),
+        checkpoint=CHECKPOINT,
+        prepared=PREPARED,
+        split=SPLIT,
+        metrics=METRICS,
+        calibration=CALIBRATION,
+        onnx_file=ONNX,
+        int8_file=INT8,
+        card=CARD,
+        report=EXPORT_REPORT,
+    )
+    with _same_run(params):
+        tracking.log_files(ONNX, INT8, CARD, EXPORT_REPORT, WORKSPACE / "dvc.lock")
+
+
+@app.command(rich_help_panel=CONFIGURATION)
+def config() -> None:
+    """Tell how params.yaml differs from what conf/ composes."""
+    from springfield.compose import difference
+
+    _start("config")
+    if found := difference(WORKSPACE, PARAMS):
+        console.print("[yellow]params.yaml differs from what conf/ composes:[/]")
+        for key, there, here in found:
+            console.print(f"  {key}: {here} here, {there} in conf/", markup=False)
+        console.print("stages read params.yaml; to take conf/ over: [bold]springfield compose[/]")
+
+
+@app.command(rich_help_panel=CONFIGURATION)
+def compose(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Hydra overrides, such as optimizer.lr=3e-4 or split=random"),
+    ] = None,
+) -> None:
+    """Write params.yaml from conf/, with overrides."""
+    from springfield.compose import compose
+
+    compose(WORKSPACE, PARAMS, overrides or [])
+
+
+@app.command(rich_help_panel=CONFIGURATION)
+def use(experiment: Annotated[str, typer.Argument(help="A file of conf/experiment/")]) -> None:
+    """Make an experiment the current one, in conf/config.yaml and params.yaml."""
+    from springfield.compose import use
+
+    use(WORKSPACE, experiment)
+    console.print(f"experiment: [bold]{experiment}[/]")
+
+
+@app.command()
+def summary() -> None:
+    """Say what the last run reached, and what to try next."""
+    from rich.table import Table
+
+    try:
+        metrics = json.loads(METRICS.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{METRICS} does not exist; run 'dvc repro' first") from error
+    table = Table("", "frames", "accuracy", "macro-F1")
+    for side in ("val", "test"):
+        scores = metrics[side]
+        accuracy, macro_f1 = f"{scores['accuracy']:.4f}", f"{scores['macro_f1']:.4f}"
+        table.add_row(side, str(scores["n"]), accuracy, macro_f1)
+    if linear := metrics.get("baseline"):
+        accuracy, macro_f1 = f"{linear['accuracy']:.4f}", f"{linear['macro_f1']:.4f}"
+        table.add_row("test, logistic regression on pixels", "", accuracy, macro_f1)
+    console.print(table)
+    console.print(f"model    {ONNX} ({ONNX.stat().st_size / 1e6:.1f} MB), {INT8}, {CARD}")
+    console.print(f"plots    {EVALUATION}/confusion.png, {TRAINING}/curves.png, {AUGMENT_PICTURE}")
+    console.print("next     make ui                                  compare runs in MLflow")
+    console.print("         dvc exp run -S optimizer.lr=3e-4         another learning rate")
+    console.print("         make repro EXPERIMENT=simpsons_cpu       real frames (needs a mirror)")
+
+
+def _is_first_process() -> bool:
+    from pytorch_lightning.utilities import rank_zero_only
+
+    return not getattr(rank_zero_only, "rank", 0)
+
+
+def _device(params: "Params") -> str:
+    import torch
+
+    wanted = params.hardware.accelerator
+    return "cuda" if torch.cuda.is_available() and wanted != "cpu" else "cpu"
+
+
+def _tags(hashes: dict[str, str]) -> dict[str, str]:
+    from springfield import tracking
+
+    tags = {f"springfield.{name}_sha256": value for name, value in hashes.items()}
+    tags["mlflow.source.git.commit"] = tracking.commit(ROOT)
+    if name := os.environ.get("DVC_EXP_NAME"):
+        tags["dvc_exp"] = tags["mlflow.runName"] = name
+    return tags
+
+
+def _same_run(params: "Params") -> AbstractContextManager[str]:
+    """The run of the training, or another one where this store does not have it."""
+    from springfield import tracking
+    from springfield.compose import flatten, load_yaml
+    from springfield.fingerprint import fingerprint
+
+    return tracking.open_run(
+        ROOT,
+        params.experiment,
+        json.loads(RUN.read_text())["run_id"] if RUN.is_file() else None,
+        flatten(load_yaml(PARAMS)),
+        _tags(fingerprint("train", WORKSPACE)),
+    )
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it ends: a killed DVC leaves nothing behind."""
+    if "DVC_STAGE" in os.environ and sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
+def main() -> None:
+    """Run the command; an error is one line and an exit status, a traceback only with --debug."""
+    _end_with_parent()
+    try:
+        app()
+    except UserError as error:
+        if "--debug" in sys.argv:
+            raise
+        _fail(str(error), 1)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _fail(
+                "interrupted; nothing half-written is left, run the same command again", INTERRUPTED
+            )
+        raise
+    except OSError as error:
+        if "--debug" in sys.argv:
+            raise
+        if error.errno == errno.ENOSPC:
+            _fail(f"disk full{f' at {error.filename}' if error.filename else ''}; free space", 1)
+        _fail(f"{error} (--debug shows where)", 1)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        _fail(f"{type(error).__name__}: {' '.join(str(error).split())} (--debug shows where)", 1)
+
+
+def _fail(message: str, status: int) -> None:
+    console.print(f"[bold red]error:[/] {escape(message)}")
+    sys.exit(status)

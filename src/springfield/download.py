@@ -1,0 +1,75 @@
+"""Stage download: get the data once, provably the same."""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from springfield.errors import UserError
+from springfield.files import atomic, sha256, write_json
+from springfield.mirror import RemoteFile, fetch
+from springfield.readers import is_archive
+from springfield.sample import draw_sample
+from springfield.sources import fetch_kaggle, pack
+
+
+@dataclass
+class SourceParams:
+    """Where a data set comes from: exactly one of these."""
+
+    sample: float | None = None
+    """Draw the sample, with this share of its frames."""
+    files: list[RemoteFile] = field(default_factory=list)
+    """Archives known by their hash."""
+    kaggle: str | None = None
+    """A pinned Kaggle data set, `owner/name/versions/N`."""
+    folder: str | None = None
+    """A local zip, tar or folder of one folder per class, relative to the repository."""
+
+
+def download(source: SourceParams, out: Path, mirror: str | None, root: Path) -> None:
+    """Put the archives of a data set and `source.json` into the folder `out`.
+
+    Args:
+        source: where the data comes from.
+        out: the folder to write; it appears whole or not at all.
+        mirror: a folder or URL that is asked first for files known by their hash.
+        root: the primary repository, which `mirror` and local folders are relative to.
+
+    Raises:
+        UserError: the source cannot be reached or is not what it should be.
+    """
+    with atomic(out, directory=True) as partial:
+        if source.sample:
+            origin: dict[str, Any] = {"sample": source.sample}
+            draw_sample(partial / "sample.zip", source.sample)
+        elif source.files:
+            origin = {"files": [file.path for file in source.files]}
+            for file in source.files:
+                fetch(file, partial / Path(file.path).name, mirror, root)
+        elif source.kaggle:
+            origin = {"kaggle": source.kaggle}
+            fetch_kaggle(source.kaggle, partial / f"{source.kaggle.split('/')[1]}.zip")
+        elif source.folder:
+            origin = {"folder": source.folder}
+            _copy_local(root / source.folder, partial)
+        else:
+            raise UserError(
+                "data.source names no source; give one of sample, files, kaggle, folder"
+            )
+        archives = {
+            path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)}
+            for path in sorted(partial.iterdir())
+        }
+        write_json(partial / "source.json", {"origin": origin, "archives": archives})
+
+
+def _copy_local(path: Path, out: Path) -> None:
+    if path.is_dir():
+        pack(path, out / f"{path.name}.zip")
+    elif is_archive(path):
+        shutil.copyfile(path, out / path.name)
+    elif path.exists():
+        raise UserError(f"{path} is neither a zip, a tar nor a folder; data.source.folder names it")
+    else:
+        raise UserError(f"{path} does not exist; put your pictures there, one folder per class")

@@ -1,0 +1,50 @@
+"""Outputs that appear whole or not at all, and their hashes."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def _partial(path: Path) -> Path:
+    """A fresh place beside `path`, so that moving from it to `path` is one rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    _remove(partial)
+    return partial
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic(path: Path, *, directory: bool = False) -> Iterator[Path]:
+    """Yield a temporary file or directory that becomes `path` if the block succeeds."""
+    partial = _partial(path)
+    if directory:
+        partial.mkdir()
+    try:
+        yield partial
+        _remove(path)
+        partial.rename(path)
+    finally:
+        _remove(partial)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented JSON, whole or not at all."""
+    with atomic(path) as partial:
+        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,172 @@
+"""Labelled frames as batches: for training in a seeded order, for evaluation in order."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from springfield.store import ImageStore
+
+if TYPE_CHECKING:
+    from springfield.transforms import Augmentation
+
+Key = tuple[int, int]
+"""Epoch and row: what a frame's augmentation is seeded with."""
+PADDING = -1
+"""The row and the label of a frame that only fills a batch."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """The frames of one side of the split, in the order of the index."""
+
+    ids: list[str]
+    labels: NDArray[np.int64]
+    """Positions in the sorted list of all classes of the split."""
+
+
+def read_split(prepared: Path, split: Path) -> tuple[list[str], dict[str, Side]]:
+    """The classes of all frames in the split, sorted, and its three sides."""
+    index = pd.read_csv(prepared / "index.csv", keep_default_na=False, dtype=str)
+    frames = index.merge(pd.read_csv(split, dtype=str)[["id", "split"]], on="id")
+    classes = sorted(frames["class"].unique())
+    sides = {
+        str(name): Side(side["id"].to_list(), to_labels(side["class"], classes))
+        for name, side in frames.groupby("split")
+    }
+    return classes, sides
+
+
+def to_labels(names: "pd.Series[str]", classes: list[str]) -> NDArray[np.int64]:
+    """The positions of class names in the sorted list `classes`."""
+    return np.searchsorted(classes, names.to_numpy(str)).astype(np.int64)
+
+
+def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The whole image (H x W x 3) as a square of `size` pixels."""
+    if image.shape[:2] == (size, size):
+        return image
+    shrinks = min(image.shape[:2]) > size
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (size, size), interpolation=method), np.uint8)
+
+
+class Frames(Dataset[tuple[Tensor, Tensor]]):
+    """Batches of frames: uint8 images (N x size x size x 3) and int64 labels (N).
+
+    Args:
+        stores: where the images are.
+        ids: of the frames.
+        labels: of the frames, as positions in the list of classes.
+        size: side of the images in pixels.
+        augmentation: applied before resizing; none: the image as it is.
+        seed: of the augmentation, beside epoch and row.
+    """
+
+    def __init__(
+        self,
+        stores: list[ImageStore],
+        ids: list[str],
+        labels: NDArray[np.int64],
+        size: int,
+        augmentation: "Augmentation | None" = None,
+        seed: int = 0,
+    ) -> None:
+        self.stores = stores
+        self.ids = ids
+        self.labels = labels
+        self.size = size
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, keys: list[Key]) -> tuple[Tensor, Tensor]:
+        images = np.stack([self._image(epoch, row) for epoch, row in keys])
+        labels = [PADDING if row == PADDING else int(self.labels[row]) for _, row in keys]
+        return torch.from_numpy(images), torch.tensor(labels)
+
+    def _image(self, epoch: int, row: int) -> NDArray[np.uint8]:
+        if row == PADDING:
+            return np.zeros((self.size, self.size, 3), np.uint8)
+        store = next(store for store in self.stores if self.ids[row] in store)
+        image = store[self.ids[row]]
+        if self.augmentation:
+            image = self.augmentation(image, self.seed, epoch, row)
+        return resize(image, self.size)
+
+
+class Batches(Sampler[list[Key]]):
+    """The batches of one process: its part of the global batches that all processes share.
+
+    A global batch is the same whatever the number of processes.
+
+    Args:
+        rows: the number of frames.
+        batch_size: of all processes together.
+        rank: of this process.
+        world: the number of processes, a divisor of `batch_size`.
+        weights: how often each frame is drawn, relative to the others; none: each one once.
+        seed: of the order; none: in order, the last batch filled up with `PADDING`.
+    """
+
+    def __init__(
+        self,
+        rows: int,
+        batch_size: int,
+        rank: int = 0,
+        world: int = 1,
+        weights: NDArray[np.float64] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.rows = rows
+        self.batch_size = batch_size
+        self.part = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
+        self.weights = weights
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this at the start of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        if self.seed is None:
+            return -(-self.rows // self.batch_size)
+        return max(1, self.rows // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        needed = len(self) * self.batch_size
+        if self.seed is None:
+            order = np.arange(needed)
+            order[order >= self.rows] = PADDING
+        else:
+            rng = np.random.default_rng((self.seed, self.epoch))
+            if self.weights is None:
+                order = np.resize(rng.permutation(self.rows), needed)
+            else:
+                order = rng.choice(self.rows, needed, p=self.weights / self.weights.sum())
+        for batch in order.reshape(len(self), self.batch_size):
+            yield [(self.epoch, int(row)) for row in batch[self.part]]
+
+
+def loader(frames: Frames, batches: Batches, workers: int) -> DataLoader[Any]:
+    """Load `batches` of `frames` in `workers` processes (0: in this one)."""
+    return DataLoader(
+        frames,
+        batch_size=None,
+        sampler=batches,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        multiprocessing_context="forkserver" if workers else None,
+    )

@@ -1,0 +1,136 @@
+"""How the classifier learns: loss, metrics, optimiser and schedule, for Lightning's Trainer."""
+
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from timm.optim import create_optimizer_v2, param_groups_layer_decay
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+from springfield.frames import PADDING
+from springfield.model import Classifier
+
+
+class Learner(pl.LightningModule):
+    """Fine-tune a classifier.
+
+    Args:
+        model: what to train.
+        optimizer: a timm optimiser by name.
+        lr: learning rate of the head, of all processes together.
+        weight_decay: of weights; biases and norms have none.
+        layer_decay: factor of the learning rate from each layer to the one before it.
+        warmup: share of the steps in which the learning rate rises.
+        head_epochs: epochs in which only the head learns.
+        label_smoothing: probability spread over all classes.
+        seed: what each epoch's random numbers start from.
+    """
+
+    def __init__(
+        self,
+        model: Classifier,
+        *,
+        optimizer: str,
+        lr: float,
+        weight_decay: float,
+        layer_decay: float,
+        warmup: float,
+        head_epochs: int,
+        label_smoothing: float,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.optimizer = optimizer
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.layer_decay = layer_decay
+        self.warmup = warmup
+        self.head_epochs = head_epochs
+        self.label_smoothing = label_smoothing
+        self.seed = seed
+        classes = len(model.architecture.classes)
+        self.val_loss = MeanMetric()
+        self.val_metrics = MetricCollection(
+            {
+                "val_accuracy": MulticlassAccuracy(classes, average="micro", ignore_index=PADDING),
+                "val_macro_f1": MulticlassF1Score(classes, ignore_index=PADDING),
+            }
+        )
+
+    def on_train_epoch_start(self) -> None:
+        """Freeze the trunk in the first epochs, batch norm's statistics with it."""
+        frozen = self.current_epoch < self.head_epochs
+        for parameter in self.model.trunk_parameters():
+            parameter.requires_grad_(not frozen)
+        self.model.train(not frozen)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Start each epoch's random numbers anew, so that a resumed run draws the same ones."""
+        if batch_idx == 0:
+            torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Cross-entropy of a batch."""
+        images, labels = batch
+        loss = functional.cross_entropy(
+            self.model.logits(images.permute(0, 3, 1, 2)),
+            labels,
+            label_smoothing=self.label_smoothing,
+        )
+        self.log_dict(
+            {"step": float(self.current_epoch), "train_loss": loss.detach()},
+            on_step=False,
+            on_epoch=True,
+            sync_dist=True,
+        )
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Count a batch, without the frames that only fill it."""
+        images, labels = batch
+        logits = self.model.logits(images.permute(0, 3, 1, 2)).float()
+        losses = functional.cross_entropy(logits, labels, ignore_index=PADDING, reduction="none")
+        self.val_loss.update(losses, (labels != PADDING).float())
+        self.val_metrics.update(logits, labels)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log what all processes counted, with the epoch, not the step, as the curves' axis."""
+        optimizer = self.trainer.optimizers[0]
+        self.log_dict(
+            {
+                "step": float(self.current_epoch),
+                "lr": max(group["lr"] for group in optimizer.param_groups),
+                "val_loss": self.val_loss.compute(),
+                **self.val_metrics.compute(),
+            }
+        )
+        self.val_loss.reset()
+        self.val_metrics.reset()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Layer-wise rates (as in BEiT), linear warm-up and cosine decay by step."""
+        groups = param_groups_layer_decay(
+            self.model.backbone, self.weight_decay, layer_decay=self.layer_decay
+        )
+        for group in groups:
+            group["lr"] = self.lr * group.pop("lr_scale")
+        optimizer = create_optimizer_v2(groups, self.optimizer, lr=self.lr)
+        steps = int(self.trainer.estimated_stepping_batches)
+        warmup = max(1, round(self.warmup * steps))
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / warmup
+            return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }

@@ -1,0 +1,131 @@
+"""The classifier: raw pixels in, logits out."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from springfield.errors import UserError
+from springfield.files import atomic, write_json
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that is needed to build a classifier again."""
+
+    backbone: str
+    size: int
+    mean: list[float]
+    std: list[float]
+    classes: list[str]
+
+
+class Classifier(nn.Module):
+    """A timm backbone that carries its own resizing and normalisation."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, architecture: Architecture, drop_rate: float = 0.0) -> None:
+        super().__init__()
+        self.architecture = architecture
+        if not timm.is_model(architecture.backbone):
+            near = timm.list_models(f"*{architecture.backbone.split('_')[0]}*")[:3]
+            hint = f"; near it: {', '.join(near)}" if near else ""
+            raise UserError(f"model.backbone: timm has no '{architecture.backbone}'{hint}")
+        self.backbone: Any = timm.create_model(
+            architecture.backbone, num_classes=len(architecture.classes), drop_rate=drop_rate
+        ).to(memory_format=torch.channels_last)
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(architecture, name)).view(1, 3, 1, 1)
+            self.register_buffer(name, values * 255, persistent=False)
+
+    def resize(self, images: Tensor) -> Tensor:
+        """Pixels (float, N x 3 x size x size, 0 to 255) of images (uint8, N x H x W x 3)."""
+        size = (self.architecture.size, self.architecture.size)
+        pixels = images.permute(0, 3, 1, 2).float()
+        return functional.interpolate(
+            pixels, size, mode="bilinear", antialias=True, align_corners=False
+        )
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """Logits (N x classes) of pixels (N x 3 x size x size, 0 to 255)."""
+        logits: Tensor = self.backbone((pixels.float() - self.mean) / self.std)
+        return logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N x classes) of RGB images (uint8, N x H x W x 3, any H and W)."""
+        return self.logits(self.resize(images))
+
+    def trunk_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters below the head."""
+        head = {id(parameter) for parameter in self.backbone.get_classifier().parameters()}
+        return (p for p in self.backbone.parameters() if id(p) not in head)
+
+
+class Probabilities(nn.Module):
+    """What is exported: a classifier with its temperature and softmax."""
+
+    def __init__(self, classifier: Classifier, temperature: float) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.temperature = temperature
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Probabilities (N x classes) of RGB images (uint8, N x H x W x 3)."""
+        return torch.softmax(self.classifier(images) / self.temperature, dim=1)
+
+
+def load_backbone(model: Classifier, weights: Path) -> None:
+    """Load weights trained on other classes: everything but the head must match.
+
+    Raises:
+        UserError: the weights are those of another network.
+    """
+    head = {
+        f"{name}.{suffix}"
+        for name, module in model.backbone.named_modules()
+        if module is model.backbone.get_classifier()
+        for suffix in ("weight", "bias")
+    }
+    state = {name: value for name, value in load_file(weights).items() if name not in head}
+    try:
+        result = model.backbone.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise UserError(f"{weights.name}: {str(error).splitlines()[-1].strip()}") from error
+    if wrong := sorted({*result.missing_keys, *result.unexpected_keys} - head):
+        raise UserError(
+            f"{weights.name} does not fit {model.architecture.backbone}: {len(wrong)} names "
+            f"differ, the first is {wrong[0]}"
+        )
+
+
+def save_checkpoint(model: Classifier, folder: Path) -> None:
+    """Write `model.safetensors` and `architecture.json` into a new folder."""
+    with atomic(folder, directory=True) as partial:
+        state = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+        save_file(state, partial / "model.safetensors")
+        write_json(partial / "architecture.json", asdict(model.architecture))
+
+
+def load_checkpoint(folder: Path) -> Classifier:
+    """The classifier of `save_checkpoint`, in evaluation mode.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        architecture = Architecture(**json.loads((folder / "architecture.json").read_text()))
+        state = load_file(folder / "model.safetensors")
+    except FileNotFoundError as error:
+        raise UserError(f"{folder} has no checkpoint; run 'springfield train' first") from error
+    model = Classifier(architecture)
+    model.load_state_dict(state)
+    return model.eval()

@@ -1,0 +1,49 @@
+"""Where data sets come from, other than a mirror: Kaggle, a local folder."""
+
+import shutil
+import zipfile
+from pathlib import Path
+
+from springfield.errors import UserError
+from springfield.progress import track
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Pack a folder into a zip that depends on names and contents only.
+
+    Raises:
+        UserError: the folder holds no file.
+    """
+    paths = sorted(path for path in folder.rglob("*") if not path.is_symlink())
+    if not any(path.is_file() for path in paths):
+        raise UserError(f"{folder} holds no file; put one folder of pictures per class into it")
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
+        for path in track(paths, f"Packing {folder.name}"):
+            name = path.relative_to(folder).as_posix() + ("/" if path.is_dir() else "")
+            info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            if path.is_dir():
+                zipped.writestr(info, b"")
+            else:
+                with path.open("rb") as source, zipped.open(info, "w") as sink:
+                    shutil.copyfileobj(source, sink)
+
+
+def fetch_kaggle(handle: str, archive: Path) -> None:
+    """Download a pinned version of a Kaggle data set (`owner/name/versions/N`) and pack it.
+
+    kagglehub extracts what it downloads and keeps no archive, so the folder is packed again.
+
+    Raises:
+        UserError: Kaggle cannot be reached, or does not have it.
+    """
+    import kagglehub
+
+    try:
+        folder = kagglehub.dataset_download(handle)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"cannot download {handle} from Kaggle: {reason}; connect to the network, or take a "
+            "data set that a mirror has (make repro EXPERIMENT=simpsons_cpu)"
+        ) from error
+    pack(Path(folder), archive)

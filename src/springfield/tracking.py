@@ -1,0 +1,110 @@
+"""The journal: one MLflow run per training, which evaluate and export write to as well."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from springfield.progress import console
+
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import MLFlowLogger
+
+
+def store(root: Path) -> str:
+    """Where runs are kept: `MLFLOW_TRACKING_URI`, or a SQLite file at the root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+
+
+@contextmanager
+def open_run(
+    root: Path, experiment: str, run_id: str | None, params: dict[str, Any], tags: dict[str, str]
+) -> Iterator[str]:
+    """Go on with a run, or start one if there is none or it is not in this store.
+
+    Args:
+        root: the primary repository.
+        experiment: MLflow's name for what is compared with each other.
+        run_id: of the run to go on with.
+        params: of a new run.
+        tags: of a new run.
+
+    Yields:
+        the id of the run.
+    """
+    import logging
+
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    uri = store(root)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_system_metrics_sampling_interval(5)  # type: ignore[no-untyped-call]
+    if run_id:
+        try:
+            mlflow.get_run(run_id)
+        except MlflowException:
+            console.print(f"run {run_id} is not in this MLflow store: starting another one")
+            run_id = None
+    if run_id is None:
+        if mlflow.get_experiment_by_name(experiment) is None:
+            artifacts = root.resolve() / "mlartifacts"
+            location = artifacts.as_uri() if uri.startswith("sqlite:") else None
+            try:
+                mlflow.create_experiment(experiment, artifact_location=location)
+            except MlflowException:  # another process was faster
+                mlflow.get_experiment_by_name(experiment)
+        mlflow.set_experiment(experiment)
+    with mlflow.start_run(
+        run_id=run_id, tags=None if run_id else tags, log_system_metrics=True
+    ) as run:
+        if run_id is None:
+            mlflow.log_params(params)
+        yield run.info.run_id
+
+
+def lightning_logger(root: Path, experiment: str, run_id: str) -> "MLFlowLogger":
+    """A Lightning logger that writes to a run."""
+    from pytorch_lightning.loggers import MLFlowLogger
+
+    return MLFlowLogger(experiment, run_id=run_id, tracking_uri=store(root))
+
+
+def log_scores(metrics: Path) -> None:
+    """Log the scores of `reports/metrics.json` in the open run, as `test_accuracy` and so on."""
+    import mlflow
+
+    scores = json.loads(metrics.read_text())
+    mlflow.log_metrics(
+        {
+            f"{side}_{name}" if side != "val" else f"final_val_{name}": value
+            for side in ("val", "test", "baseline")
+            for name, value in scores.get(side, {}).items()
+        }
+    )
+
+
+def log_files(*paths: Path) -> None:
+    """Log files and folders in the open run, in the folders they have in the repository."""
+    import mlflow
+
+    for path in paths:
+        if path.is_dir():
+            mlflow.log_artifacts(str(path), path.as_posix())
+        elif path.is_file():
+            folder = path.parent.as_posix()
+            mlflow.log_artifact(str(path), None if folder == "." else folder)
+
+
+def commit(root: Path) -> str:
+    """The Git commit that is checked out; empty without Git."""
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

@@ -1,0 +1,269 @@
+"""Stage train: fine-tune with Lightning on every device there is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from springfield.errors import UserError
+from springfield.files import atomic
+from springfield.mirror import RemoteFile, fetch
+
+if TYPE_CHECKING:
+    from pytorch_lightning import Callback
+    from pytorch_lightning.loggers import Logger
+
+
+@dataclass
+class ModelParams:
+    """The network and what it takes in."""
+
+    backbone: str = "inception_v3"
+    """A model of timm by name."""
+    size: int = 299
+    """Side of the input in pixels."""
+    mean: list[float] = field(default_factory=lambda: [0.5, 0.5, 0.5])
+    """Of the pixels of a channel (0 to 1), subtracted."""
+    std: list[float] = field(default_factory=lambda: [0.5, 0.5, 0.5])
+    """Divided by."""
+    drop_rate: float = 0.0
+    """Dropout before the head."""
+    weights: RemoteFile | None = None
+    """Weights to start from, known by their hash; they come from the mirror."""
+    pretrained: str | None = None
+    """Or weights of timm's hub, by their tag (`gluon_in1k`); neither: from scratch."""
+
+
+@dataclass
+class OptimizerParams:
+    """How weights are changed."""
+
+    name: str = "adamw"
+    lr: float = 1e-3
+    """For the head; earlier layers have less."""
+    weight_decay: float = 0.05
+    layer_decay: float = 1.0
+    """Factor of the rate from each layer to the one before it; 1: the same rate everywhere."""
+    warmup: float = 0.1
+    """Share of the steps in which the rate rises, before it falls as a cosine."""
+    clip: float = 1.0
+    """Largest norm of the gradient; 0: no clipping."""
+
+
+@dataclass
+class TrainParams:
+    """How long and on what."""
+
+    epochs: int = 10
+    batch_size: int = 64
+    """Of all devices together."""
+    precision: str = "32-true"
+    """Lightning's name for it: 32-true, bf16-mixed, 16-mixed."""
+    head_epochs: int = 0
+    """Epochs at the start in which only the head learns."""
+    label_smoothing: float = 0.0
+    balance: float = 0.0
+    """0: each frame once an epoch; 1: each class as often as the others; between: between."""
+    ema: float = 0.0
+    """Decay of the average of the weights, which is what is validated and kept; 0: no average."""
+    patience: int = 0
+    """Epochs without a better val macro-F1 before it stops; 0: never."""
+
+
+@dataclass
+class HardwareParams:
+    """The machine, which is no part of an experiment."""
+
+    accelerator: str = "auto"
+    devices: str | int = "auto"
+    nodes: int = 1
+    workers: int | None = None
+    """Processes that load and decode, of each device; none: as many as pay."""
+
+
+def train(
+    model: ModelParams,
+    optimizer: OptimizerParams,
+    params: TrainParams,
+    online: list[dict[str, Any]],
+    seed: int,
+    hardware: HardwareParams,
+    *,
+    prepared: Path,
+    split: Path,
+    augmented: Path,
+    checkpoint: Path,
+    report: Path,
+    work: Path,
+    weights: Path,
+    mirror: str | None,
+    root: Path,
+    loggers: "Sequence[Logger]" = (),
+    callbacks: "Sequence[Callback]" = (),
+) -> None:
+    """Train on train and augmented frames, keep the epoch with the best val macro-F1.
+
+    Args:
+        model: the network.
+        optimizer: how weights are changed.
+        params: how long and on what.
+        online: albumentations transforms for every training image.
+        seed: of what is drawn at random.
+        hardware: devices and processes.
+        prepared: the folder that prepare wrote.
+        split: the table that split wrote.
+        augmented: the folder that augment wrote.
+        checkpoint: folder to write: the best epoch's classifier.
+        report: folder to write: `metrics.csv` and `curves.png`, an epoch a row.
+        work: folder for checkpoints to resume from; if it has one, training goes on from there.
+        weights: folder where pretrained weights are kept once fetched.
+        mirror: a folder or URL that is asked for them.
+        root: the primary repository.
+        loggers: Lightning loggers, of the caller.
+        callbacks: Lightning callbacks, of the caller.
+
+    Raises:
+        UserError: params that do not fit each other, the data or the machine; weights not found.
+    """
+    import numpy as np
+    import pytorch_lightning as pl
+    import torch
+    from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+
+    from springfield.frames import Batches, Frames, loader, read_split, to_labels
+    from springfield.history import History, curves_plot
+    from springfield.learner import Learner
+    from springfield.model import Architecture, Classifier, load_backbone, save_checkpoint
+    from springfield.store import ImageStore
+    from springfield.transforms import Augmentation
+
+    pl.seed_everything(seed, verbose=False)
+    stores = [ImageStore(folder / "images.arrow") for folder in (prepared, augmented)]
+    copies = pd.read_csv(augmented / "index.csv", keep_default_na=False, dtype=str)
+    classes, sides = read_split(prepared, split)
+    ids = sides["train"].ids + copies["id"].to_list()
+    labels = np.concatenate([sides["train"].labels, to_labels(copies["class"], classes)])
+    val = sides["val"]
+    counts = np.bincount(labels, minlength=len(classes))
+    balanced = counts[labels] ** -params.balance if params.balance else None
+
+    classifier = Classifier(
+        Architecture(model.backbone, model.size, model.mean, model.std, classes), model.drop_rate
+    )
+    if model.weights:
+        file = weights / Path(model.weights.path).name
+        fetch(model.weights, file, mirror, root)
+        load_backbone(classifier, file)
+    elif model.pretrained:
+        load_backbone(classifier, _from_hub(model.backbone, model.pretrained))
+    learner = Learner(
+        classifier,
+        optimizer=optimizer.name,
+        lr=optimizer.lr,
+        weight_decay=optimizer.weight_decay,
+        layer_decay=optimizer.layer_decay,
+        warmup=optimizer.warmup,
+        head_epochs=params.head_epochs,
+        label_smoothing=params.label_smoothing,
+        seed=seed,
+    )
+    best = ModelCheckpoint(
+        work, "best", monitor="val_macro_f1", mode="max", save_weights_only=True,
+        enable_version_counter=False,
+    )  # fmt: skip
+    last = ModelCheckpoint(work, "last", enable_version_counter=False)
+    history = History()
+    own: list[Callback] = [history, best, last]
+    if params.ema:
+        own.append(EMAWeightAveraging(decay=params.ema))
+    if params.patience:
+        own.append(EarlyStopping("val_macro_f1", mode="max", patience=params.patience))
+    trainer = _trainer(params, optimizer, hardware, [*own, *callbacks], loggers)
+    rank, world = trainer.global_rank, trainer.world_size
+    if params.batch_size % world:
+        raise UserError(
+            f"train.batch_size={params.batch_size} cannot be divided by {world} devices; "
+            f"take a multiple of {world}"
+        )
+    workers = hardware.workers
+    if workers is None:
+        workers = 4 if torch.cuda.is_available() else 0
+    size = (params.batch_size, rank, world)
+    resumable = work / "last.ckpt"
+    trainer.fit(
+        learner,
+        loader(
+            Frames(stores, ids, labels, model.size, Augmentation(online), seed),
+            Batches(len(ids), *size, weights=balanced, seed=seed),
+            workers,
+        ),
+        loader(
+            Frames(stores[:1], val.ids, val.labels, model.size),
+            Batches(len(val.ids), *size),
+            workers,
+        ),
+        ckpt_path=resumable if resumable.is_file() else None,
+        weights_only=True,
+    )
+    if not trainer.is_global_zero:
+        return
+    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    learner.load_state_dict(state)
+    save_checkpoint(learner.model, checkpoint)
+    with atomic(report, directory=True) as partial:
+        table = history.table()
+        table.to_csv(partial / "metrics.csv", index=False, lineterminator="\n")
+        curves_plot(table, partial / "curves.png")
+
+
+def _trainer(
+    params: TrainParams,
+    optimizer: OptimizerParams,
+    hardware: HardwareParams,
+    callbacks: "list[Callback]",
+    loggers: "Sequence[Logger]",
+) -> Any:
+    import pytorch_lightning as pl
+    import torch
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
+    from pytorch_lightning.strategies import DDPStrategy
+
+    try:
+        trainer = pl.Trainer(
+            accelerator=hardware.accelerator,
+            devices=hardware.devices,
+            num_nodes=hardware.nodes,
+            strategy="auto",
+            precision=params.precision,  # type: ignore[arg-type]
+            max_epochs=params.epochs,
+            gradient_clip_val=optimizer.clip or None,
+            callbacks=callbacks,
+            logger=list(loggers),
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=10,
+            sync_batchnorm=torch.cuda.is_available(),
+            enable_model_summary=False,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise UserError(f"hardware or train.precision: {' '.join(str(error).split())}") from error
+    if isinstance(trainer.strategy, DDPStrategy) and params.head_epochs:
+        trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
+    return trainer
+
+
+def _from_hub(backbone: str, tag: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from timm.models import get_pretrained_cfg
+
+    try:
+        config: Any = get_pretrained_cfg(f"{backbone}.{tag}", allow_unregistered=False)
+        return Path(hf_hub_download(config.hf_hub_id, "model.safetensors"))
+    except Exception as error:
+        raise UserError(
+            f"cannot get the weights {backbone}.{tag} from timm's hub: "
+            f"{str(error).splitlines()[0]}; connect to the network, or take weights that a mirror "
+            "has (model=inception_v3_8bit)"
+        ) from error

@@ -1,0 +1,44 @@
+"""albumentations pipelines from what `conf/augment` says."""
+
+import warnings
+from typing import Any
+
+import albumentations
+import numpy as np
+from numpy.typing import NDArray
+
+from springfield.errors import UserError
+
+
+class Augmentation:
+    """A pipeline whose result depends on the seeds given with each image, and on nothing else.
+
+    albumentations 2.0.8 repeats itself when it seeds loader workers on its own.
+
+    Raises:
+        UserError: an unknown transform, or arguments that it does not take.
+    """
+
+    def __init__(self, transforms: list[dict[str, Any]]) -> None:
+        self._compose = albumentations.Compose(
+            [_build(dict(arguments)) for arguments in transforms]
+        )
+
+    def __call__(self, image: NDArray[np.uint8], *seeds: int) -> NDArray[np.uint8]:
+        """Augment an RGB image (H x W x 3, uint8)."""
+        seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
+        self._compose.set_random_seed(seed)
+        return np.asarray(self._compose(image=image)["image"], np.uint8)
+
+
+def _build(arguments: dict[str, Any]) -> albumentations.BasicTransform:
+    name = str(arguments.pop("name", ""))
+    transform = getattr(albumentations, name, None)
+    if not (isinstance(transform, type) and issubclass(transform, albumentations.BasicTransform)):
+        raise UserError(f"augment: albumentations has no transform '{name}'")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            return transform(**arguments)
+    except (UserWarning, TypeError, ValueError) as error:
+        raise UserError(f"augment: {name}: {' '.join(str(error).split())}") from error
