@@ -3,10 +3,12 @@
 import ctypes
 import errno
 import json
+import logging
 import os
 import shutil
 import signal
 import sys
+import warnings
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,8 +68,11 @@ def _start(stage: str) -> "Params":
     """Check all params before any work, and say what runs."""
     from springfield.compose import load
 
+    if "--debug" not in sys.argv:
+        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+        warnings.filterwarnings("ignore", module=r"pytorch_lightning|torch\.|mlflow|onnx")
     params = load(PARAMS)
-    if int(os.environ.get("LOCAL_RANK", "0")) == 0:
+    if _is_first_process():
         console.print(f"[bold]experiment {params.experiment}[/]: {stage}")
     return params
 
@@ -283,9 +288,9 @@ def summary() -> None:
 
 
 def _is_first_process() -> bool:
-    from pytorch_lightning.utilities import rank_zero_only
-
-    return not getattr(rank_zero_only, "rank", 0)
+    """Whether this is the only one, or the first that Lightning, torchrun or SLURM started."""
+    ranks = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in ranks)
 
 
 def _device(params: "Params") -> str:
@@ -332,26 +337,27 @@ def main() -> None:
     _end_with_parent()
     try:
         app()
-    except UserError as error:
-        if "--debug" in sys.argv:
-            raise
-        _fail(str(error), 1)
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            _fail(
-                "interrupted; nothing half-written is left, run the same command again", INTERRUPTED
-            )
+            _fail("interrupted; nothing half-written stays, run the same command again", 130)
         raise
-    except OSError as error:
-        if "--debug" in sys.argv:
-            raise
-        if error.errno == errno.ENOSPC:
-            _fail(f"disk full{f' at {error.filename}' if error.filename else ''}; free space", 1)
-        _fail(f"{error} (--debug shows where)", 1)
     except Exception as error:
         if "--debug" in sys.argv:
             raise
-        _fail(f"{type(error).__name__}: {' '.join(str(error).split())} (--debug shows where)", 1)
+        _fail(_one_line(error), 1)
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    match error:
+        case UserError():
+            return text
+        case FileNotFoundError():
+            return f"{error.filename or text} does not exist; run the stages before this: dvc repro"
+        case OSError(errno=errno.ENOSPC):
+            return f"the disk is full ({error.filename or text}); free space and run it again"
+        case _:
+            return f"{type(error).__name__}: {text} (springfield --debug shows where)"
 
 
 def _fail(message: str, status: int) -> None:

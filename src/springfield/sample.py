@@ -287,7 +287,7 @@ def draw_frame(name: str, shot: Shot, frame: int) -> Image.Image:
 
 def _new_shot(rng: np.random.Generator) -> Shot:
     width, height = WIDTH * OVERSAMPLING, HEIGHT * OVERSAMPLING
-    radius = float(rng.uniform(22, 44))
+    radius = float(rng.uniform(28, 46))
     return Shot(
         x=float(rng.uniform(0.25, 0.75) * width),
         y=float(rng.uniform(0.4, 0.62) * height),

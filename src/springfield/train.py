@@ -230,12 +230,18 @@ def _trainer(
     from lightning_fabric.utilities.exceptions import MisconfigurationException
     from pytorch_lightning.strategies import DDPStrategy
 
+    devices = hardware.devices
+    if devices == "auto":
+        devices = 1 if hardware.accelerator == "cpu" else max(1, torch.cuda.device_count())
+    several = hardware.nodes > 1 or devices != 1
+    # While only the head learns, the trunk's parameters are unused.
+    ddp = DDPStrategy(find_unused_parameters=params.head_epochs > 0) if several else "auto"
     try:
-        trainer = pl.Trainer(
+        return pl.Trainer(
             accelerator=hardware.accelerator,
-            devices=hardware.devices,
+            devices=devices,
             num_nodes=hardware.nodes,
-            strategy="auto",
+            strategy=ddp,
             precision=params.precision,  # type: ignore[arg-type]
             max_epochs=params.epochs,
             gradient_clip_val=optimizer.clip or None,
@@ -249,9 +255,6 @@ def _trainer(
         )
     except (MisconfigurationException, ValueError) as error:
         raise UserError(f"hardware or train.precision: {' '.join(str(error).split())}") from error
-    if isinstance(trainer.strategy, DDPStrategy) and params.head_epochs:
-        trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
-    return trainer
 
 
 def _from_hub(backbone: str, tag: str) -> Path:

@@ -1,0 +1,136 @@
+"""Projects to run commands in: copies of this repository, with an experiment that takes seconds."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+SHARED = Path(os.environ.get("SPRINGFIELD_MIRROR") or REPOSITORY / "../shared").resolve()
+TINY = """# @package _global_
+defaults:
+  - override /data: sample
+  - override /model: resnet10t
+  - override /train: scratch
+  - override /hardware: cpu
+experiment: tiny
+data: {source: {sample: 0.1}}
+prepare: {size: 48}
+augment: {offline: {floor: 8}}
+model: {backbone: test_resnet, size: 32}
+train: {epochs: 2, batch_size: 16, ema: 0.9}
+export: {calibration: 8}
+"""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of this repository."""
+
+    path: Path
+
+    def run(
+        self, *command: str, status: int | None = 0, timeout: float = 600, **env: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a command in it; fail unless it ends with `status` (None: any)."""
+        result = subprocess.run(
+            command,
+            cwd=self.path,
+            env=self.env(**env),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if status is not None:
+            assert result.returncode == status, f"{result.stdout}\n{result.stderr}"
+        return result
+
+    def env(self, **more: str) -> dict[str, str]:
+        """The environment of a user of this copy: its code, no mirror, its own MLflow store."""
+        hidden = ("SPRINGFIELD_MIRROR", "MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE")
+        env = {key: value for key, value in os.environ.items() if key not in hidden}
+        path = f"{BIN}{os.pathsep}{env['PATH']}"
+        # DVC's site cache would outlive the copy.
+        site = {"DVC_SITE_CACHE_DIR": str(self.path / ".dvc/site"), "COLUMNS": "200"}
+        return {**env, **site, "PATH": path, "PYTHONPATH": str(self.path / "src"), **more}
+
+    def springfield(self, *arguments: str, status: int = 0, **env: str) -> str:
+        """What the `springfield` command prints."""
+        result = self.run("springfield", *arguments, status=status, **env)
+        return result.stdout + result.stderr
+
+    def repro(self, *arguments: str, **env: str) -> list[str]:
+        """Run `dvc repro`; the stages whose command ran."""
+        output = self.run("dvc", "repro", *arguments, **env).stdout
+        marker = "Running stage '"
+        return [
+            line.removeprefix(marker).rstrip("':")
+            for line in output.splitlines()
+            if line.startswith(marker)
+        ]
+
+    def commit(self, message: str = "change") -> None:
+        """Commit everything."""
+        self.run("git", "add", "-A")
+        author = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+        self.run("git", *author, "commit", "-q", "--allow-empty", "-m", message)
+
+    def copy(self, path: Path) -> "Project":
+        """A copy of this copy, with its caches."""
+        shutil.copytree(self.path, path, symlinks=True)
+        return Project(path)
+
+
+def _new_project(path: Path) -> Project:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (REPOSITORY / name).is_file():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, path / name)
+    (path / "conf/experiment/tiny.yaml").write_text(TINY)
+    project = Project(path)
+    project.run("git", "init", "-q")
+    project.springfield("use", "tiny")
+    project.commit("start")
+    return project
+
+
+@pytest.fixture(scope="session")
+def _fresh(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return _new_project(tmp_path_factory.mktemp("fresh") / "project")
+
+
+@pytest.fixture(scope="session")
+def done(tmp_path_factory: pytest.TempPathFactory, _fresh: Project) -> Project:
+    """A project whose pipeline ran; tests must not change it."""
+    project = _fresh.copy(tmp_path_factory.mktemp("done") / "project")
+    assert project.repro() == STAGES
+    project.commit("results")
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path, _fresh: Project) -> Project:
+    """A project in which nothing ran yet."""
+    return _fresh.copy(tmp_path / "project")
+
+
+@pytest.fixture
+def finished(tmp_path: Path, done: Project) -> Project:
+    """A project whose pipeline ran, to change at will."""
+    return done.copy(tmp_path / "project")
+
+
+STAGES = ["config", "download", "prepare", "split", "augment", "train", "evaluate", "export"]
