@@ -58,7 +58,9 @@ def test_the_exported_model_gives_the_evaluated_predictions(done: Project) -> No
         assert probabilities.max() == pytest.approx(float(row["confidence"]), abs=1e-3)
     any_size = np.zeros((3, 200, 150, 3), np.uint8)
     assert session.run(None, {"image": any_size})[0].shape == (3, len(card["classes"]))
-    stored = {p.key: p.value for p in onnx.load(done.path / "models/springfield.onnx").metadata_props}
+    stored = {
+        p.key: p.value for p in onnx.load(done.path / "models/springfield.onnx").metadata_props
+    }
     assert json.loads(stored["classes"]) == card["classes"]
     assert {key: stored[key] for key in ("data", "params", "code")} == card["made_from"]
 
