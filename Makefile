@@ -1,6 +1,8 @@
 # Each target sets up what it needs first. 'make help' lists them.
 SHELL := /bin/bash
-PYTHON ?= $(firstword $(foreach v,3.13 3.12 3.11,$(shell command -v python$(v))) python3)
+SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c '$(SUITABLE)' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 READY := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -50,8 +52,8 @@ clean: ## Remove what the stages wrote and the environment; runs, caches and pic
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 
 $(READY): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
-		echo "error: $(PYTHON) is not Python 3.11 to 3.13; say which one is: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(or $(PYTHON),false) -c '$(SUITABLE)' || { \
+		echo "error: no Python 3.11 to 3.13 found; name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

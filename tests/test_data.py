@@ -1,0 +1,296 @@
+"""Reading archives, preparing, splitting and augmenting."""
+
+import csv
+import io
+import json
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from springfield.augment import OfflineParams, augment
+from springfield.errors import UserError
+from springfield.frames import Batches, Frames, loader, read_split
+from springfield.prepare import PrepareParams, prepare
+from springfield.readers import Layout, labelled
+from springfield.sample import CAST, draw_sample
+from springfield.split import SplitParams, Strategy, near_duplicates, split
+from springfield.store import ImageStore
+from springfield.transforms import Augmentation
+
+CROP = [
+    {"name": "HorizontalFlip", "p": 0.5},
+    {"name": "RandomResizedCrop", "size": [32, 32], "scale": [0.5, 1.0]},
+]
+
+
+def picture(seed: int, kind: str = "PNG") -> bytes:
+    """A picture unlike those of other seeds."""
+    blocks = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(blocks).resize((80, 60), Image.Resampling.BICUBIC).save(content, kind)
+    return content.getvalue()
+
+
+def make_zip(path: Path, files: dict[str, bytes]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as zipped:
+        for name, content in files.items():
+            zipped.writestr(name, content)
+    return path
+
+
+def two_classes(n: int = 3) -> dict[str, bytes]:
+    return {f"set/{c}/{i}.png": picture(100 * (c == "b") + i) for c in "ab" for i in range(n)}
+
+
+def prepare_in(folder: Path, params: PrepareParams | None = None) -> list[dict[str, str]]:
+    """Prepare the archives in `folder/raw`; the rows of the index."""
+    prepare(
+        params or PrepareParams(), [Layout()], folder / "raw", folder / "prepared",
+        folder / "data.json", workers=1,
+    )  # fmt: skip
+    with (folder / "prepared/index.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The whole sample, prepared."""
+    folder = tmp_path_factory.mktemp("sample")
+    (folder / "raw").mkdir()
+    draw_sample(folder / "raw/sample.zip")
+    prepare_in(folder, PrepareParams(size=48))
+    return folder
+
+
+def split_in(folder: Path, params: SplitParams, seed: int, out: Path) -> pd.DataFrame:
+    """The sides of the sample beside its index."""
+    split(params, seed, folder / "prepared/index.csv", out / "split.csv", out / "split.json")
+    index = pd.read_csv(folder / "prepared/index.csv")
+    return index.merge(pd.read_csv(out / "split.csv"), on="id")
+
+
+def test_the_sample_is_the_same_every_time(tmp_path: Path) -> None:
+    draw_sample(tmp_path / "a.zip", 0.05)
+    draw_sample(tmp_path / "b.zip", 0.05)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+def test_the_sample_is_unbalanced_with_a_rare_class(sample: Path) -> None:
+    counts = pd.read_csv(sample / "prepared/index.csv")["class"].value_counts()
+    assert len(counts) == len(CAST) >= 8
+    assert counts.max() > 40 * counts.min()
+    assert counts.min() < 10
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_no_shot_is_on_two_sides(sample: Path, seed: int, tmp_path: Path) -> None:
+    frames = split_in(sample, SplitParams(), seed, tmp_path)
+    shots = frames["source"].str.replace(r"_frame_.*", "", regex=True)
+    assert shots.nunique() > 300
+    assert frames.groupby(shots)["split"].nunique().max() == 1
+    assert json.loads((tmp_path / "split.json").read_text())["crossing_pairs"] == 0
+
+
+def test_a_random_split_has_near_duplicates_on_both_sides(sample: Path, tmp_path: Path) -> None:
+    split_in(sample, SplitParams(Strategy.random), 1, tmp_path)
+    assert json.loads((tmp_path / "split.json").read_text())["crossing_pairs"] > 100
+
+
+def test_classes_stay_in_proportion_and_rare_ones_are_on_each_side(
+    sample: Path, tmp_path: Path
+) -> None:
+    frames = split_in(sample, SplitParams(val=0.2, test=0.1), 1, tmp_path)
+    shares = frames.groupby("class")["split"].value_counts(normalize=True).unstack(fill_value=0)
+    assert (shares > 0).all().all()
+    large = shares[frames["class"].value_counts()[shares.index] > 90]
+    np.testing.assert_allclose(large["train"], 0.7, atol=0.06)
+    np.testing.assert_allclose(large["val"], 0.2, atol=0.06)
+
+
+def test_max_per_class_caps_the_large_classes_only(sample: Path, tmp_path: Path) -> None:
+    frames = split_in(sample, SplitParams(max_per_class=60), 1, tmp_path)
+    counts = frames["class"].value_counts()
+    assert counts["ada_quill"] == 60
+    assert counts["june_marsh"] == CAST["june_marsh"].frames
+
+
+def test_seeds_give_other_splits_and_the_same_seed_the_same(sample: Path, tmp_path: Path) -> None:
+    one, again, two = (split_in(sample, SplitParams(), seed, tmp_path) for seed in (1, 1, 2))
+    assert one["split"].equals(again["split"])
+    assert not one["split"].equals(two["split"])
+
+
+def test_near_duplicates_are_the_pairs_within_the_distance() -> None:
+    hashes = np.array([0b0000, 0b0001, 0b0111, 2**63], np.uint64)
+    assert near_duplicates(hashes, 1).tolist() == [[0, 1], [0, 3]]
+    assert near_duplicates(hashes, 2).tolist() == [[0, 1], [0, 3], [1, 2], [1, 3]]
+
+
+def test_shares_that_leave_nothing_are_refused(sample: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"split.val=0.6 and split.test=0.4"):
+        split_in(sample, SplitParams(val=0.6, test=0.4), 1, tmp_path)
+
+
+def test_zip_and_tar_yield_the_same_images(tmp_path: Path) -> None:
+    files = two_classes()
+    zipped = make_zip(tmp_path / "set.zip", {**files, "set/a/.hidden.png": b"", "readme.txt": b""})
+    with tarfile.open(tmp_path / "set.tar.gz", "w:gz") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    one, two = (
+        [(item.path, item.label, content) for item, content in labelled(archive, [Layout()])]
+        for archive in (zipped, tmp_path / "set.tar.gz")
+    )
+    assert one == two
+    assert [(path, label) for path, label, _ in one][0] == ("set/a/0.png", "a")
+    assert len(one) == len(files)
+
+
+def test_layouts_tell_classes_and_official_splits(tmp_path: Path) -> None:
+    kaggle = make_zip(
+        tmp_path / "kaggle.zip",
+        {
+            "simpsons_dataset/bart/pic_0.jpg": b"1",
+            "simpsons_dataset/simpsons_dataset/bart/pic_0.jpg": b"1",
+            "kaggle_simpson_testset/kaggle_simpson_testset/ned_flanders_12.jpg": b"2",
+            "annotation.txt": b"",
+        },
+    )
+    layouts = [
+        Layout(r"^simpsons_dataset/(?P<class>[^/]+)/[^/]+$"),
+        Layout(r"_testset/.*/(?P<class>.+)_\d+\.jpg$", split="test"),
+    ]
+    found = [(item.label, item.official_split) for item, _ in labelled(kaggle, layouts)]
+    assert sorted(found) == [("bart", ""), ("ned_flanders", "test")]
+
+
+def test_prepare_keeps_what_can_be_used_and_lists_the_rest(tmp_path: Path) -> None:
+    files = two_classes(30)
+    files["set/a/png.jpg"] = picture(900)  # a PNG under a JPEG's name is a picture
+    files["set/a/page.jpg"] = b"<html>not found</html>"
+    files["set/b/again.png"] = files["set/b/0.png"]
+    make_zip(tmp_path / "raw/set.zip", files)
+    rows = prepare_in(tmp_path, PrepareParams(size=30, max_refused=0.05))
+    assert len(rows) == len({row["id"] for row in rows}) == 61
+    assert {(row["width"], row["height"]) for row in rows} == {("80", "60")}
+    images = ImageStore(tmp_path / "prepared/images.arrow")
+    assert images[rows[0]["id"]].shape == (30, 40, 3)
+    refused = {
+        r["source"]: r["reason"]
+        for r in json.loads((tmp_path / "data.json").read_text())["refused"]
+    }
+    assert (
+        set(refused) == {"set.zip!set/a/page.jpg", "set.zip!set/b/again.png"} or len(refused) == 2
+    )
+    assert "cannot identify" in refused["set.zip!set/a/page.jpg"]
+
+
+def test_kept_pixels_are_those_of_the_picture(tmp_path: Path) -> None:
+    make_zip(tmp_path / "raw/set.zip", two_classes())
+    row = prepare_in(tmp_path)[0]
+    stored = ImageStore(tmp_path / "prepared/images.arrow")[row["id"]]
+    original = np.asarray(Image.open(io.BytesIO(picture(0))).convert("RGB"))
+    assert np.abs(stored.astype(int) - original).mean() < 3
+
+
+def test_too_many_refused_fail_and_leave_nothing(tmp_path: Path) -> None:
+    make_zip(tmp_path / "raw/set.zip", {**two_classes(), "set/a/page.jpg": b"<html>"})
+    with pytest.raises(UserError, match=r"1 of 7 pictures cannot be used.*set/a/page.jpg"):
+        prepare_in(tmp_path)
+    assert not (tmp_path / "prepared").exists()
+
+
+def test_an_empty_class_folder_is_named(tmp_path: Path) -> None:
+    make_zip(tmp_path / "raw/set.zip", {**two_classes(), "set/c/": b""})
+    with pytest.raises(UserError, match=r"the class folder 'set/c' is empty"):
+        prepare_in(tmp_path)
+
+
+def test_a_class_without_a_usable_picture_is_named(tmp_path: Path) -> None:
+    make_zip(tmp_path / "raw/set.zip", {**two_classes(80), "set/c/page.jpg": b"<html>"})
+    with pytest.raises(UserError, match="class 'c' has no usable picture"):
+        prepare_in(tmp_path)
+
+
+def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "raw/set.zip", two_classes())
+    content = bytearray(archive.read_bytes())
+    content[60:400] = bytes(340)
+    archive.write_bytes(content)
+    with pytest.raises(UserError, match=r"set.zip: damaged archive"):
+        prepare_in(tmp_path)
+
+
+def test_rare_classes_get_copies_up_to_the_floor(sample: Path, tmp_path: Path) -> None:
+    frames = split_in(sample, SplitParams(), 1, tmp_path)
+    for out in ("one", "two"):
+        augment(
+            OfflineParams(50, CROP), CROP, 1, sample / "prepared", tmp_path / "split.csv",
+            tmp_path / out, tmp_path / "augment.png",
+        )  # fmt: skip
+    copies = pd.read_csv(tmp_path / "one/index.csv")
+    train = frames[frames["split"] == "train"]
+    total = train["class"].value_counts() + copies["class"].value_counts().reindex(
+        CAST, fill_value=0
+    )
+    assert total.min() == 50
+    assert set(copies["origin"]) <= set(train["id"])
+    assert "ada_quill" not in set(copies["class"])
+    stores = [ImageStore(tmp_path / out / "images.arrow") for out in ("one", "two")]
+    for copy in copies["id"]:
+        assert (stores[0][copy] == stores[1][copy]).all()
+    assert Image.open(tmp_path / "augment.png").width > 800
+
+
+def test_a_wrong_argument_of_a_transform_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"augment: Affine: .*sheer"):
+        Augmentation([{"name": "Affine", "sheer": 3}])
+    with pytest.raises(UserError, match="no transform 'Afine'"):
+        Augmentation([{"name": "Afine"}])
+
+
+def batches_of(sample: Path, split_file: Path, workers: int, epoch: int) -> np.ndarray:
+    """All training images of an epoch, augmented."""
+    _, sides = read_split(sample / "prepared", split_file)
+    ids, labels = sides["test"].ids[:40], sides["test"].labels[:40]
+    store = ImageStore(sample / "prepared/images.arrow")
+    order = Batches(len(ids), 8, seed=3)
+    order.set_epoch(epoch)
+    frames = Frames([store], ids, labels, 32, Augmentation(CROP), seed=3)
+    return np.concatenate([images.numpy() for images, _ in loader(frames, order, workers)])
+
+
+def test_augmentation_does_not_depend_on_workers_and_each_epoch_draws_anew(
+    sample: Path, tmp_path: Path
+) -> None:
+    split_in(sample, SplitParams(), 1, tmp_path)
+    alone = batches_of(sample, tmp_path / "split.csv", 0, epoch=0)
+    assert (alone == batches_of(sample, tmp_path / "split.csv", 2, epoch=0)).all()
+    other = batches_of(sample, tmp_path / "split.csv", 0, epoch=1)
+    assert len({image.tobytes() for image in (*alone, *other)}) == 80
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+def test_a_global_batch_is_the_same_for_one_and_two_processes(seed: int | None) -> None:
+    alone = list(Batches(21, 8, seed=seed))
+    parts = [list(Batches(21, 8, rank, 2, seed=seed)) for rank in (0, 1)]
+    assert alone == [one + two for one, two in zip(*parts, strict=True)]
+
+
+def test_evaluation_batches_count_each_frame_once() -> None:
+    rows = [row for rank in (0, 1) for b in Batches(21, 8, rank, 2) for _, row in b if row >= 0]
+    assert sorted(rows) == list(range(21))
+
+
+def test_weights_decide_how_often_a_frame_is_drawn() -> None:
+    weights = np.array([1.0] * 50 + [9.0] * 50)
+    rows = [row for batch in Batches(100, 10, weights=weights, seed=1) for _, row in batch]
+    assert 0.8 < np.mean(np.array(rows) >= 50) < 0.98

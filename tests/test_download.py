@@ -1,0 +1,162 @@
+"""Sources: a mirror (folder and server), Kaggle, a local folder; and what goes wrong with them."""
+
+import functools
+import hashlib
+import http.server
+import json
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from springfield.download import SourceParams, download
+from springfield.errors import UserError
+from springfield.mirror import RemoteFile
+
+from .conftest import SHARED, Project
+from .test_data import make_zip, two_classes
+
+
+@contextmanager
+def serve(handler: type[http.server.BaseHTTPRequestHandler], port: int = 0) -> Iterator[str]:
+    """Run an HTTP server on loopback; its address."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> tuple[Path, RemoteFile]:
+    archive = make_zip(tmp_path / "mirror/sets/my set.zip", two_classes())
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    return tmp_path / "mirror", RemoteFile("sets/my set.zip", digest)
+
+
+def get(file: RemoteFile, out: Path, mirror: str | None, root: Path) -> Path:
+    download(SourceParams(files=[file]), out, mirror, root)
+    return out / "my set.zip"
+
+
+def test_a_mirror_is_a_folder_relative_to_the_repository(
+    mirror: tuple[Path, RemoteFile], tmp_path: Path
+) -> None:
+    (tmp_path / "repository").mkdir()
+    archive = get(mirror[1], tmp_path / "raw", "../mirror", tmp_path / "repository")
+    assert archive.read_bytes() == (mirror[0] / "sets/my set.zip").read_bytes()
+    source = json.loads((tmp_path / "raw/source.json").read_text())
+    assert source["archives"]["my set.zip"]["sha256"] == mirror[1].sha256
+    assert str(tmp_path) not in json.dumps(source)
+
+
+def test_a_mirror_is_a_server(mirror: tuple[Path, RemoteFile], tmp_path: Path) -> None:
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(mirror[0]))
+    with serve(handler) as address:  # type: ignore[arg-type]
+        archive = get(mirror[1], tmp_path / "raw", address, tmp_path)
+        assert archive.is_file()
+        missing = RemoteFile("sets/other.zip", "0" * 64)
+        with pytest.raises(UserError, match=r"cannot download other.zip: .*404"):
+            download(SourceParams(files=[missing]), tmp_path / "no", address, tmp_path)
+
+
+def test_a_damaged_file_is_refused_and_nothing_is_left(
+    mirror: tuple[Path, RemoteFile], tmp_path: Path
+) -> None:
+    with (mirror[0] / "sets/my set.zip").open("ab") as file:
+        file.write(b"!")
+    with pytest.raises(UserError, match=r"my set.zip is damaged or another file"):
+        get(mirror[1], tmp_path / "raw", "mirror", tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mirror"]
+
+
+def test_without_a_mirror_it_says_what_to_set(
+    mirror: tuple[Path, RemoteFile], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="set SPRINGFIELD_MIRROR"):
+        get(mirror[1], tmp_path / "raw", None, tmp_path)
+    with pytest.raises(UserError, match=r"has no sets/my set.zip"):
+        get(mirror[1], tmp_path / "raw", "elsewhere", tmp_path)
+
+
+def test_a_server_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+    file = RemoteFile("a.zip", "0" * 64, url="http://127.0.0.1:9/a.zip")
+    with pytest.raises(UserError, match=r"cannot download a.zip: .*SPRINGFIELD_MIRROR"):
+        download(SourceParams(files=[file]), tmp_path / "raw", None, tmp_path)
+
+
+def test_a_local_folder_is_packed_the_same_every_time(tmp_path: Path) -> None:
+    for name, content in two_classes().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    for out in ("one", "two"):
+        download(SourceParams(folder="set"), tmp_path / out, None, tmp_path)
+    assert (tmp_path / "one/set.zip").read_bytes() == (tmp_path / "two/set.zip").read_bytes()
+    assert "a/0.png" in zipfile.ZipFile(tmp_path / "one/set.zip").namelist()
+    with pytest.raises(UserError, match="does not exist; put your pictures there"):
+        download(SourceParams(folder="sets"), tmp_path / "no", None, tmp_path)
+
+
+def kaggle_handler(content: bytes, requests: list[str]) -> type[http.server.BaseHTTPRequestHandler]:
+    class Kaggle(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers.get("Content-Length", 0))
+            requests.append(self.path + self.rfile.read(length).decode())
+            self.send_response(200)
+            self.send_header("Content-Type", "application/zip")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    return Kaggle
+
+
+def test_kaggles_archive_counts_repeated_folders_once(project: Project) -> None:
+    """kagglehub downloads from a server on loopback, which its TEST environment names."""
+    archive = SHARED / "data/simpsons-kaggle-sample.zip"
+    if not archive.is_file():
+        pytest.skip("needs a mirror with data/simpsons-kaggle-sample.zip")
+    project.springfield("compose", "experiment=simpsons", "prepare.size=64")
+    requests: list[str] = []
+    with serve(kaggle_handler(archive.read_bytes(), requests), port=7777):
+        env = {
+            "KAGGLE_API_ENVIRONMENT": "TEST",
+            "KAGGLEHUB_CACHE": str(project.path / "kagglehub"),
+            "DISABLE_KAGGLE_CACHE": "true",
+        }
+        project.springfield("download", **env)
+    assert "the-simpsons-characters-dataset" in "".join(requests)
+    project.springfield("prepare")
+    report = json.loads((project.path / "reports/data.json").read_text())
+    assert (report["images"], report["refused"]) == (249, [])
+
+
+def test_kaggle_out_of_reach_is_one_line(project: Project) -> None:
+    project.springfield("compose", "experiment=simpsons")
+    env = {"KAGGLE_API_ENVIRONMENT": "TEST", "KAGGLEHUB_CACHE": str(project.path / "kagglehub")}
+    output = project.springfield("download", status=1, **env)
+    assert "cannot download alexattia/the-simpsons-characters-dataset" in output
+    assert "Traceback" not in output
+    assert not (project.path / "data/raw").exists()
+
+
+def test_new_pictures_in_a_folder_are_noticed(project: Project) -> None:
+    folder = project.path / "data/pictures"
+    for name, content in two_classes(8).items():
+        path = folder / Path(name).relative_to("set")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    project.springfield("compose", "data=folder")
+    assert project.repro("split") == ["download", "prepare", "split"]
+    assert project.repro("split") == []
+    (folder / "a/new.png").write_bytes(two_classes(9)["set/a/8.png"])
+    assert project.repro("split") == ["download", "prepare", "split"]
