@@ -1,0 +1,1 @@
+"""Tests of behaviour that users rely on."""

@@ -35,39 +35,42 @@ class Project:
     path: Path
 
     def run(
-        self, *command: str, status: int | None = 0, timeout: float = 600, **env: str
+        self, *command: str, status: int | None = 0, env: dict[str, str] | None = None
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command in it; fail unless it ends with `status` (None: any)."""
         result = subprocess.run(
             command,
             cwd=self.path,
-            env=self.env(**env),
+            env={**self.env, **(env or {})},
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=600,
             check=False,
         )
         if status is not None:
             assert result.returncode == status, f"{result.stdout}\n{result.stderr}"
         return result
 
-    def env(self, **more: str) -> dict[str, str]:
+    @property
+    def env(self) -> dict[str, str]:
         """The environment of a user of this copy: its code, no mirror, its own MLflow store."""
         hidden = ("SPRINGFIELD_MIRROR", "MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE")
         env = {key: value for key, value in os.environ.items() if key not in hidden}
         path = f"{BIN}{os.pathsep}{env['PATH']}"
         # DVC's site cache would outlive the copy.
         site = {"DVC_SITE_CACHE_DIR": str(self.path / ".dvc/site"), "COLUMNS": "200"}
-        return {**env, **site, "PATH": path, "PYTHONPATH": str(self.path / "src"), **more}
+        return {**env, **site, "PATH": path, "PYTHONPATH": str(self.path / "src")}
 
-    def springfield(self, *arguments: str, status: int = 0, **env: str) -> str:
+    def springfield(
+        self, *arguments: str, status: int | None = 0, env: dict[str, str] | None = None
+    ) -> str:
         """What the `springfield` command prints."""
-        result = self.run("springfield", *arguments, status=status, **env)
+        result = self.run("springfield", *arguments, status=status, env=env)
         return result.stdout + result.stderr
 
-    def repro(self, *arguments: str, **env: str) -> list[str]:
+    def repro(self, *arguments: str) -> list[str]:
         """Run `dvc repro`; the stages whose command ran."""
-        output = self.run("dvc", "repro", *arguments, **env).stdout
+        output = self.run("dvc", "repro", *arguments).stdout
         marker = "Running stage '"
         return [
             line.removeprefix(marker).rstrip("':")

@@ -121,7 +121,7 @@ def kaggle_handler(content: bytes, requests: list[str]) -> type[http.server.Base
 
 
 def test_kaggles_archive_counts_repeated_folders_once(project: Project) -> None:
-    """kagglehub downloads from a server on loopback, which its TEST environment names."""
+    """It is downloaded by kagglehub from a server on loopback, which its TEST environment names."""
     archive = SHARED / "data/simpsons-kaggle-sample.zip"
     if not archive.is_file():
         pytest.skip("needs a mirror with data/simpsons-kaggle-sample.zip")
@@ -133,7 +133,7 @@ def test_kaggles_archive_counts_repeated_folders_once(project: Project) -> None:
             "KAGGLEHUB_CACHE": str(project.path / "kagglehub"),
             "DISABLE_KAGGLE_CACHE": "true",
         }
-        project.springfield("download", **env)
+        project.springfield("download", env=env)
     assert "the-simpsons-characters-dataset" in "".join(requests)
     project.springfield("prepare")
     report = json.loads((project.path / "reports/data.json").read_text())
@@ -143,7 +143,7 @@ def test_kaggles_archive_counts_repeated_folders_once(project: Project) -> None:
 def test_kaggle_out_of_reach_is_one_line(project: Project) -> None:
     project.springfield("compose", "experiment=simpsons")
     env = {"KAGGLE_API_ENVIRONMENT": "TEST", "KAGGLEHUB_CACHE": str(project.path / "kagglehub")}
-    output = project.springfield("download", status=1, **env)
+    output = project.springfield("download", status=1, env=env)
     assert "cannot download alexattia/the-simpsons-characters-dataset" in output
     assert "Traceback" not in output
     assert not (project.path / "data/raw").exists()

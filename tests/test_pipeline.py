@@ -118,7 +118,7 @@ def test_summary_names_scores_and_model(finished: Project) -> None:
 
 def test_another_store_gets_a_run_of_its_own(finished: Project) -> None:
     uri = f"sqlite:///{finished.path / 'other.db'}"
-    output = finished.springfield("evaluate", MLFLOW_TRACKING_URI=uri)
+    output = finished.springfield("evaluate", env={"MLFLOW_TRACKING_URI": uri})
     assert "not in this MLflow store" in output
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("tiny")

@@ -43,8 +43,8 @@ TRAINING, EVALUATION = Path("reports/train"), Path("reports/evaluate")
 DATA_REPORT, SPLIT_REPORT = Path("reports/data.json"), Path("reports/split.json")
 AUGMENT_PICTURE, EXPORT_REPORT = Path("reports/augment.png"), Path("reports/export.json")
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, which typer turns a KeyboardInterrupt into."""
+INTERRUPTED = (1, 130)
+"""What Lightning and typer end with after Ctrl-C."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -338,7 +338,7 @@ def main() -> None:
     try:
         app()
     except SystemExit as end:
-        if end.code == INTERRUPTED:
+        if end.code in INTERRUPTED:
             _fail("interrupted; nothing half-written stays, run the same command again", 130)
         raise
     except Exception as error:

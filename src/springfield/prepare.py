@@ -14,7 +14,7 @@ from pathlib import Path
 
 import imagehash
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from springfield.errors import UserError
 from springfield.files import atomic, write_json
@@ -60,8 +60,10 @@ def _prepare_one(item: Item, content: bytes, params: PrepareParams) -> _Prepared
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content)) as opened:
                 image = ImageOps.exif_transpose(opened).convert("RGB")
+    except UnidentifiedImageError:
+        return _Prepared(item, digest, refused="not an image")
     except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
-        return _Prepared(item, digest, refused=str(error).replace("<_io.BytesIO object at ", "<"))
+        return _Prepared(item, digest, refused=str(error))
     width, height = image.size
     phash = str(imagehash.phash(image))
     if (shorter := min(width, height)) > params.size:

@@ -1,0 +1,126 @@
+"""Interrupts, a full disk, no network: one line, nothing half-written, and a clean rerun."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import REPOSITORY, STAGES, Project
+
+pytestmark = pytest.mark.slow
+
+OUTS = {
+    "download": "data/raw",
+    "prepare": "data/prepared",
+    "split": "data/split.csv",
+    "augment": "data/augmented",
+    "train": "models/checkpoint",
+    "evaluate": "reports/metrics.json",
+    "export": "models/springfield.onnx",
+}
+
+
+def interrupt_in(project: Project, stage: str, delay: float) -> str:
+    """Run `dvc repro`, press Ctrl-C some seconds into a stage; what was printed."""
+    log = project.path / ".springfield.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            ["dvc", "repro"], cwd=project.path, env=project.env, stdout=file,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        deadline = time.monotonic() + 120
+        while f"experiment tiny: {stage}" not in log.read_text():
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.02)
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=60) != 0
+    return log.read_text()
+
+
+@pytest.mark.parametrize("delay", [0.0, 1.5])
+def test_ctrl_c_in_each_stage_leaves_nothing_half_written(project: Project, delay: float) -> None:
+    for stage in STAGES[1:]:
+        output = interrupt_in(project, stage, 0.0 if stage in ("split", "download") else delay)
+        assert "error: interrupted" in output, (stage, output)
+        assert "Traceback" not in output, (stage, output)
+        assert not (project.path / OUTS[stage]).exists(), stage
+        assert not list(project.path.glob("*/.*.partial")), stage
+        project.run("dvc", "repro", "--single-item", stage)
+        assert (project.path / OUTS[stage]).exists(), stage
+    assert project.repro() in ([], ["config"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_in_prepare(project: Project) -> None:
+    project.springfield("compose", "data.source.sample=0.5")
+    data = project.path / "data"
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=13m", "none", str(data)], check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mount is not allowed here")
+    try:
+        (data / "unwatched").write_text("")
+        project.springfield("download")
+        output = project.springfield("prepare", status=1)
+        assert "error: the disk is full" in output
+        assert output.count("\n") <= 3
+        assert [path.name for path in data.iterdir()] == ["unwatched", "raw"]
+    finally:
+        subprocess.run(["umount", str(data)], check=True)
+
+
+def test_a_killed_dvc_takes_its_training_along(finished: Project) -> None:
+    finished.springfield("compose", "train.epochs=40")
+    log = (finished.path / ".springfield.log").open("w")
+    process = subprocess.Popen(
+        ["dvc", "repro"], cwd=finished.path, env=finished.env, stdout=log, stderr=log
+    )
+    deadline = time.monotonic() + 120
+    while not list(finished.path.glob(".springfield/train/*/last.ckpt")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    time.sleep(3)
+    rows = [path.stat().st_mtime for path in finished.path.glob(".springfield/train/*/last.ckpt")]
+    time.sleep(3)
+    later = [path.stat().st_mtime for path in finished.path.glob(".springfield/train/*/last.ckpt")]
+    assert rows == later
+
+
+def test_from_an_archive_without_git_and_nothing_calls_home(
+    project: Project, tmp_path: Path
+) -> None:
+    """A Python hook notes every connection and name look-up that leaves this machine."""
+    source = tmp_path / "archive.tar"
+    project.run("git", "archive", "--format=tar", "-o", str(source), "HEAD")
+    unpacked = tmp_path / "unpacked"
+    with tarfile.open(source) as tar:
+        tar.extractall(unpacked, filter="data")
+    hook, calls = tmp_path / "hook", tmp_path / "calls"
+    hook.mkdir()
+    shutil.copy(REPOSITORY / "tests/no_network.py", hook / "sitecustomize.py")
+    copy = Project(unpacked)
+    env = {
+        "PYTHONPATH": f"{unpacked / 'src'}{os.pathsep}{hook}",
+        "CALLS": str(calls),
+    }
+    copy.run("dvc", "config", "--local", "core.no_scm", "true")
+    output = copy.run("dvc", "repro", env=env).stdout
+    assert "Running stage 'export'" in output
+    copy.springfield("summary", env=env)
+    assert not calls.exists(), calls.read_text()
+
+
+def test_no_mirror_and_no_network(project: Project) -> None:
+    project.springfield("use", "simpsons_cpu")
+    output = project.springfield("download", status=1)
+    assert "set SPRINGFIELD_MIRROR" in output
+    assert not (project.path / "data/raw").exists()
