@@ -65,6 +65,13 @@ def test_the_exported_model_gives_the_evaluated_predictions(done: Project) -> No
     assert {key: stored[key] for key in ("data", "params", "code")} == card["made_from"]
 
 
+def test_exporting_again_gives_the_same_files(finished: Project) -> None:
+    files = ["models/springfield.onnx", "models/springfield.int8.onnx", "models/model.json"]
+    before = [(finished.path / file).read_bytes() for file in files]
+    finished.springfield("export")
+    assert [(finished.path / file).read_bytes() for file in files] == before
+
+
 def test_one_run_carries_training_scores_and_model(done: Project) -> None:
     client = MlflowClient(f"sqlite:///{done.path / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("tiny")

@@ -352,6 +352,8 @@ def _one_line(error: Exception) -> str:
     match error:
         case UserError():
             return text
+        case ModuleNotFoundError():
+            return f"{error.name} is not installed; pip install 'springfield[pipeline]'"
         case FileNotFoundError():
             return f"{error.filename or text} does not exist; run the stages before this: dvc repro"
         case OSError(errno=errno.ENOSPC):
