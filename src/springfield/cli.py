@@ -69,7 +69,7 @@ def _start(stage: str) -> "Params":
     from springfield.compose import load
 
     if "--debug" not in sys.argv:
-        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+        logging.disable(logging.INFO)
         warnings.filterwarnings("ignore", module=r"pytorch_lightning|torch\.|mlflow|onnx")
     params = load(PARAMS)
     if _is_first_process():

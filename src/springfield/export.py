@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from springfield.errors import UserError
 from springfield.files import atomic, sha256, write_json
-from springfield.progress import track
+from springfield.progress import console, track
 
 if TYPE_CHECKING:
     from springfield.store import ImageStore
@@ -89,7 +89,8 @@ def export(
             return np.asarray(network(torch.from_numpy(image)[None]).numpy()[0], np.float32)
 
     with atomic(onnx_file) as partial:
-        _write_onnx(network, images[ids[0]], params.opset, partial, metadata)
+        with console.status("Writing ONNX"):
+            _write_onnx(network, images[ids[0]], params.opset, partial, metadata)
         _check_batches(partial, images[ids[0]], reference)
         expected = _predict(reference, images, ids, "the checkpoint")
         found = _predict(_session(partial), images, ids, "ONNX fp32")

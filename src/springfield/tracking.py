@@ -35,13 +35,9 @@ def open_run(
     Yields:
         the id of the run.
     """
-    import logging
-
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     uri = store(root)
     mlflow.set_tracking_uri(uri)
     mlflow.set_system_metrics_sampling_interval(5)  # type: ignore[no-untyped-call]

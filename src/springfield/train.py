@@ -130,6 +130,7 @@ def train(
     import numpy as np
     import pytorch_lightning as pl
     import torch
+    from filelock import FileLock
     from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 
     from springfield.frames import Batches, Frames, loader, read_split, to_labels
@@ -154,7 +155,9 @@ def train(
     )
     if model.weights:
         file = weights / Path(model.weights.path).name
-        fetch(model.weights, file, mirror, root)
+        weights.mkdir(parents=True, exist_ok=True)
+        with FileLock(weights / "lock"):  # torchrun starts all processes at once
+            fetch(model.weights, file, mirror, root)
         load_backbone(classifier, file)
     elif model.pretrained:
         load_backbone(classifier, _from_hub(model.backbone, model.pretrained))

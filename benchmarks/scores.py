@@ -1,0 +1,63 @@
+"""Run an experiment with several overrides and note what each reaches, as CSV.
+
+    SPRINGFIELD_MIRROR=../shared python benchmarks/scores.py simpsons_cpu split=grouped split=random
+
+Rows are added to benchmarks/results/<experiment>.csv. Commit first: each row names its commit.
+"""
+
+import csv
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+
+
+def processor() -> str:
+    """The processor's name and the number of cores that may be used."""
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if "name" in line]
+    return f"{names[0] if names else platform.processor()}, {len(os.sched_getaffinity(0))} cores"
+
+
+def main(experiment: str, overrides: list[str]) -> None:
+    """Run them one after the other."""
+    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, check=True)
+    table = Path(f"benchmarks/results/{experiment}.csv")
+    for override in overrides:
+        chosen = ["-S", f"experiment={experiment}", "-S", override]
+        started = time.perf_counter()
+        subprocess.run(["dvc", "exp", "run", *chosen], check=True)
+        seconds = time.perf_counter() - started
+        metrics = json.loads(Path("reports/metrics.json").read_text())
+        epochs = pd.read_csv("reports/train/metrics.csv")
+        row = {
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "commit": head.stdout.decode().strip(),
+            "hardware": processor(),
+            "override": override,
+            "pipeline_seconds": round(seconds),
+            "train_seconds": round(epochs["seconds"].sum()),
+            "epochs": len(epochs),
+            **{
+                f"{side}_{name}": round(metrics[side][name], 4)
+                for side in ("val", "test")
+                for name in ("n", "accuracy", "macro_f1")
+            },
+            "pixels_accuracy": round(metrics["baseline"]["accuracy"], 4),
+        }
+        new = not table.exists()
+        with table.open("a", newline="") as file:
+            writer = csv.DictWriter(file, row, lineterminator="\n")
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
