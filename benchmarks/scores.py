@@ -47,6 +47,7 @@ def main(experiment: str, overrides: list[str]) -> None:
             },
             "pixels_accuracy": round(metrics["baseline"]["accuracy"], 4),
         }
+        table.parent.mkdir(exist_ok=True)
         new = not table.exists()
         with table.open("a", newline="") as file:
             writer = csv.DictWriter(file, row, lineterminator="\n")

@@ -96,9 +96,17 @@ def _new_project(path: Path) -> Project:
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    for name in filter(None, listed.stdout.split("\0")):
+    if listed.returncode == 0:
+        names = listed.stdout.split("\0")
+    else:  # a source archive
+        sources = ("src", "conf", "data", ".dvc", "reports", "tests", "benchmarks")
+        inside = [file for top in sources for file in (REPOSITORY / top).rglob("*")]
+        names = [str(p.relative_to(REPOSITORY)) for p in (*inside, *REPOSITORY.glob("*"))]
+        written = ("data/raw", "data/prepared", "data/augmented", "data/split.csv", ".dvc/cache")
+        names = [n for n in names if not n.startswith((*written, ".dvc/tmp", ".dvc/config.local"))]
+    for name in filter(None, names):
         if (REPOSITORY / name).is_file():
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, path / name)

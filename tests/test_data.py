@@ -40,7 +40,7 @@ def picture(seed: int, kind: str = "PNG") -> bytes:
 
 def make_zip(path: Path, files: dict[str, bytes]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w") as zipped:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
         for name, content in files.items():
             zipped.writestr(name, content)
     return path

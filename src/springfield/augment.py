@@ -61,8 +61,8 @@ def augment(
     from springfield.transforms import Augmentation
 
     images = ImageStore(prepared / "images.arrow")
-    index = pd.read_csv(prepared / "index.csv", keep_default_na=False)
-    sides = pd.read_csv(split)
+    index = pd.read_csv(prepared / "index.csv", keep_default_na=False, dtype=str)
+    sides = pd.read_csv(split, dtype=str)
     train = index.merge(sides[sides["split"] == "train"][["id"]], on="id")
     before = train["class"].value_counts().sort_values(ascending=False)
     copies = pd.DataFrame(_plan(train, params.floor), columns=["id", "class", "origin"])

@@ -22,11 +22,6 @@ from springfield.progress import console
 if TYPE_CHECKING:
     from springfield.compose import Params
 
-# Nothing here calls home.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-
 WORKSPACE = Path()
 ROOT = Path(os.environ.get("DVC_ROOT", "."))
 """The primary repository, also from DVC's temporary workspaces."""
@@ -233,7 +228,12 @@ def config() -> None:
     from springfield.compose import difference
 
     _start("config")
-    if found := difference(WORKSPACE, PARAMS):
+    try:
+        found = difference(WORKSPACE, PARAMS)
+    except UserError as error:  # it tells and never fails
+        console.print(f"[yellow]{escape(str(error))}[/]")
+        return
+    if found:
         console.print("[yellow]params.yaml differs from what conf/ composes:[/]")
         for key, there, here in found:
             console.print(f"  {key}: {here} here, {there} in conf/", markup=False)
@@ -304,7 +304,8 @@ def _tags(hashes: dict[str, str]) -> dict[str, str]:
     from springfield import tracking
 
     tags = {f"springfield.{name}_sha256": value for name, value in hashes.items()}
-    tags["mlflow.source.git.commit"] = tracking.commit(ROOT)
+    revision = os.environ.get("DVC_EXP_BASELINE_REV")
+    tags["mlflow.source.git.commit"] = revision or tracking.commit(ROOT)
     if name := os.environ.get("DVC_EXP_NAME"):
         tags["dvc_exp"] = tags["mlflow.runName"] = name
     return tags
@@ -338,6 +339,8 @@ def main() -> None:
     try:
         app()
     except SystemExit as end:
+        if end.code is None:  # Lightning's exit after SIGTERM
+            _fail("stopped by SIGTERM; the same command goes on from the last epoch", 143)
         if end.code in INTERRUPTED:
             _fail("interrupted; nothing half-written stays, run the same command again", 130)
         raise

@@ -3,6 +3,7 @@
 import re
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -61,7 +62,7 @@ def members(archive: Path) -> Iterator[tuple[str, bytes | None]]:
                         yield member.name, file.read() if file else None
         else:
             raise UserError(f"{archive}: neither a zip nor a tar; delete it and download it again")
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise UserError(f"{archive}: damaged archive ({error}); download it again") from error

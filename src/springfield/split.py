@@ -100,7 +100,7 @@ def split(params: SplitParams, seed: int, index: Path, out: Path, report: Path) 
             f"split.val={params.val} and split.test={params.test} must be above 0 and together "
             "below 1"
         )
-    frame = pd.read_csv(index, dtype={"phash": str}, keep_default_na=False)
+    frame = pd.read_csv(index, dtype={"id": str, "class": str, "phash": str}, keep_default_na=False)
     hashes = np.array([int(value, 16) for value in frame["phash"]], np.uint64)
     pairs = near_duplicates(hashes, params.distance)
     frame["group"] = _groups(pairs, len(frame))

@@ -173,7 +173,7 @@ def train(
         seed=seed,
     )
     best = ModelCheckpoint(
-        work, "best", monitor="val_macro_f1", mode="max", save_weights_only=True,
+        work, "best", monitor="val_macro_f1", mode="max",
         enable_version_counter=False,
     )  # fmt: skip
     last = ModelCheckpoint(work, "last", enable_version_counter=False)
