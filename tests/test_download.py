@@ -155,7 +155,7 @@ def test_new_pictures_in_a_folder_are_noticed(project: Project) -> None:
         path = folder / Path(name).relative_to("set")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    project.springfield("compose", "data=folder")
+    project.springfield("compose", "data=folder", "data.source.sample=null")
     assert project.repro("split") == ["download", "prepare", "split"]
     assert project.repro("split") == []
     (folder / "a/new.png").write_bytes(two_classes(9)["set/a/8.png"])

@@ -39,6 +39,12 @@ def download(source: SourceParams, out: Path, mirror: str | None, root: Path) ->
     Raises:
         UserError: the source cannot be reached or is not what it should be.
     """
+    named = [name for name, value in vars(source).items() if value]
+    if len(named) != 1:
+        raise UserError(
+            f"data.source must name one of sample, files, kaggle, folder, not "
+            f"{' and '.join(named) or 'none'}; set the others to null"
+        )
     with atomic(out, directory=True) as partial:
         if source.sample:
             origin: dict[str, Any] = {"sample": source.sample}
@@ -53,10 +59,6 @@ def download(source: SourceParams, out: Path, mirror: str | None, root: Path) ->
         elif source.folder:
             origin = {"folder": source.folder}
             _copy_local(root / source.folder, partial)
-        else:
-            raise UserError(
-                "data.source names no source; give one of sample, files, kaggle, folder"
-            )
         archives = {
             path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)}
             for path in sorted(partial.iterdir())
