@@ -58,7 +58,7 @@ class Project:
         env = {key: value for key, value in os.environ.items() if key not in hidden}
         path = f"{BIN}{os.pathsep}{env['PATH']}"
         # DVC's site cache would outlive the copy.
-        site = {"DVC_SITE_CACHE_DIR": str(self.path / ".dvc/site"), "COLUMNS": "200"}
+        site = {"DVC_SITE_CACHE_DIR": str(self.path / ".springfield/site"), "COLUMNS": "200"}
         return {**env, **site, "PATH": path, "PYTHONPATH": str(self.path / "src")}
 
     def springfield(
