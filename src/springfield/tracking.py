@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,10 +51,8 @@ def open_run(
         if mlflow.get_experiment_by_name(experiment) is None:
             artifacts = root.resolve() / "mlartifacts"
             location = artifacts.as_uri() if uri.startswith("sqlite:") else None
-            try:
+            with suppress(MlflowException):  # another process was faster
                 mlflow.create_experiment(experiment, artifact_location=location)
-            except MlflowException:  # another process was faster
-                mlflow.get_experiment_by_name(experiment)
         mlflow.set_experiment(experiment)
     with mlflow.start_run(
         run_id=run_id, tags=None if run_id else tags, log_system_metrics=True
