@@ -20,9 +20,9 @@ defaults:
   - override /hardware: cpu
 experiment: tiny
 data: {source: {sample: 0.1}}
-prepare: {size: 48}
+prepare: {shorter_side: 48}
 augment: {offline: {floor: 8}}
-model: {backbone: test_resnet, size: 32}
+model: {backbone: test_resnet, input_size: 32}
 train: {epochs: 2, batch_size: 16, ema: 0.9}
 export: {calibration: 8}
 """

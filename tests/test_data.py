@@ -6,6 +6,7 @@ import json
 import tarfile
 import zipfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,11 @@ from springfield.transforms import Augmentation
 
 CROP: list[dict[str, Any]] = [
     {"name": "HorizontalFlip", "p": 0.5},
-    {"name": "RandomResizedCrop", "size": [32, 32], "scale": [0.5, 1.0]},
+    {"name": "RandomResizedCrop", "scale": [0.5, 1.0]},
 ]
+GROUPED = SplitParams(Strategy.grouped, val=0.15, test=0.15, distance=10, max_per_class=None)
+PREPARE = PrepareParams(shorter_side=320, quality=95, max_refused=0.01)
+FOLDERS = Layout(r"(?P<class>[^/]+)/[^/]+$")
 
 
 def picture(seed: int, kind: str = "PNG") -> bytes:
@@ -50,10 +54,10 @@ def two_classes(n: int = 3) -> dict[str, bytes]:
     return {f"set/{c}/{i}.png": picture(100 * (c == "b") + i) for c in "ab" for i in range(n)}
 
 
-def prepare_in(folder: Path, params: PrepareParams | None = None) -> list[dict[str, str]]:
+def prepare_in(folder: Path, params: PrepareParams = PREPARE) -> list[dict[str, str]]:
     """Prepare the archives in `folder/raw`; the rows of the index."""
     prepare(
-        params or PrepareParams(), [Layout()], folder / "raw", folder / "prepared",
+        params, [FOLDERS], folder / "raw", folder / "prepared",
         folder / "data.json", workers=1,
     )  # fmt: skip
     with (folder / "prepared/index.csv").open() as file:
@@ -66,7 +70,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sample")
     (folder / "raw").mkdir()
     draw_sample(folder / "raw/sample.zip")
-    prepare_in(folder, PrepareParams(size=48))
+    prepare_in(folder, replace(PREPARE, shorter_side=48))
     return folder
 
 
@@ -92,7 +96,7 @@ def test_the_sample_is_unbalanced_with_a_rare_class(sample: Path) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_no_shot_is_on_two_sides(sample: Path, seed: int, tmp_path: Path) -> None:
-    frames = split_in(sample, SplitParams(), seed, tmp_path)
+    frames = split_in(sample, GROUPED, seed, tmp_path)
     shots = frames["source"].str.replace(r"_frame_.*", "", regex=True)
     assert shots.nunique() > 300
     assert frames.groupby(shots)["split"].nunique().max() == 1
@@ -100,14 +104,14 @@ def test_no_shot_is_on_two_sides(sample: Path, seed: int, tmp_path: Path) -> Non
 
 
 def test_a_random_split_has_near_duplicates_on_both_sides(sample: Path, tmp_path: Path) -> None:
-    split_in(sample, SplitParams(Strategy.random), 1, tmp_path)
+    split_in(sample, replace(GROUPED, strategy=Strategy.random), 1, tmp_path)
     assert json.loads((tmp_path / "split.json").read_text())["crossing_pairs"] > 100
 
 
 def test_classes_stay_in_proportion_and_rare_ones_are_on_each_side(
     sample: Path, tmp_path: Path
 ) -> None:
-    frames = split_in(sample, SplitParams(val=0.2, test=0.1), 1, tmp_path)
+    frames = split_in(sample, replace(GROUPED, val=0.2, test=0.1), 1, tmp_path)
     shares = frames.groupby("class")["split"].value_counts(normalize=True).unstack(fill_value=0)
     assert (shares > 0).all().all()
     large = shares[frames["class"].value_counts()[shares.index] > 90]
@@ -116,14 +120,14 @@ def test_classes_stay_in_proportion_and_rare_ones_are_on_each_side(
 
 
 def test_max_per_class_caps_the_large_classes_only(sample: Path, tmp_path: Path) -> None:
-    frames = split_in(sample, SplitParams(max_per_class=60), 1, tmp_path)
+    frames = split_in(sample, replace(GROUPED, max_per_class=60), 1, tmp_path)
     counts = frames["class"].value_counts()
     assert counts["ada_quill"] == 60
     assert counts["june_marsh"] == CAST["june_marsh"].frames
 
 
 def test_seeds_give_other_splits_and_the_same_seed_the_same(sample: Path, tmp_path: Path) -> None:
-    one, again, two = (split_in(sample, SplitParams(), seed, tmp_path) for seed in (1, 1, 2))
+    one, again, two = (split_in(sample, GROUPED, seed, tmp_path) for seed in (1, 1, 2))
     assert one["split"].equals(again["split"])
     assert not one["split"].equals(two["split"])
 
@@ -134,9 +138,15 @@ def test_near_duplicates_are_the_pairs_within_the_distance() -> None:
     assert near_duplicates(hashes, 2).tolist() == [[0, 1], [0, 3], [1, 2], [1, 3]]
 
 
-def test_shares_that_leave_nothing_are_refused(sample: Path, tmp_path: Path) -> None:
+def test_values_that_make_no_sense_are_refused() -> None:
     with pytest.raises(UserError, match=r"split.val=0.6 and split.test=0.4"):
-        split_in(sample, SplitParams(val=0.6, test=0.4), 1, tmp_path)
+        replace(GROUPED, val=0.6, test=0.4)
+    with pytest.raises(UserError, match=r"data.layout: '\(a': "):
+        Layout("(a")
+    with pytest.raises(UserError, match=r"lacks a group \(\?P<class>"):
+        Layout("[^/]+/")
+    with pytest.raises(UserError, match=r"RandomResizedCrop gets its size from model.input_size"):
+        OfflineParams(1, [{"name": "RandomResizedCrop", "size": [32, 32]}])
 
 
 def test_zip_and_tar_yield_the_same_images(tmp_path: Path) -> None:
@@ -148,7 +158,7 @@ def test_zip_and_tar_yield_the_same_images(tmp_path: Path) -> None:
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     one, two = (
-        [(item.path, item.label, content) for item, content in labelled(archive, [Layout()])]
+        [(item.path, item.label, content) for item, content in labelled(archive, [FOLDERS])]
         for archive in (zipped, tmp_path / "set.tar.gz")
     )
     assert one == two
@@ -180,14 +190,14 @@ def test_prepare_keeps_what_can_be_used_and_lists_the_rest(tmp_path: Path) -> No
     files["set/a/page.jpg"] = b"<html>not found</html>"
     files["set/b/again.png"] = files["set/b/0.png"]
     make_zip(tmp_path / "raw/set.zip", files)
-    rows = prepare_in(tmp_path, PrepareParams(size=30, max_refused=0.05))
+    rows = prepare_in(tmp_path, replace(PREPARE, shorter_side=30, max_refused=0.05))
     assert len(rows) == len({row["id"] for row in rows}) == 61
     assert {(row["width"], row["height"]) for row in rows} == {("80", "60")}
     images = ImageStore(tmp_path / "prepared/images.arrow")
     assert images[rows[0]["id"]].shape == (30, 40, 3)
     refused = {
         r["source"]: r["reason"]
-        for r in json.loads((tmp_path / "data.json").read_text())["refused"]
+        for r in json.loads((tmp_path / "data.json").read_text())["refused_images"]
     }
     assert refused == {
         "set.zip!set/a/page.jpg": "not an image",
@@ -232,10 +242,10 @@ def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
 
 
 def test_rare_classes_get_copies_up_to_the_floor(sample: Path, tmp_path: Path) -> None:
-    frames = split_in(sample, SplitParams(), 1, tmp_path)
+    frames = split_in(sample, GROUPED, 1, tmp_path)
     for out in ("one", "two"):
         augment(
-            OfflineParams(50, CROP), CROP, 1, sample / "prepared", tmp_path / "split.csv",
+            OfflineParams(50, CROP), CROP, 32, 1, sample / "prepared", tmp_path / "split.csv",
             tmp_path / out, tmp_path / "augment.png",
         )  # fmt: skip
     copies = pd.read_csv(tmp_path / "one/index.csv")
@@ -252,9 +262,9 @@ def test_rare_classes_get_copies_up_to_the_floor(sample: Path, tmp_path: Path) -
 
 def test_a_wrong_argument_of_a_transform_is_an_error() -> None:
     with pytest.raises(UserError, match=r"augment: Affine: .*sheer"):
-        Augmentation([{"name": "Affine", "sheer": 3}])
+        Augmentation([{"name": "Affine", "sheer": 3}], 32)
     with pytest.raises(UserError, match="no transform 'Afine'"):
-        Augmentation([{"name": "Afine"}])
+        Augmentation([{"name": "Afine"}], 32)
 
 
 def batches_of(sample: Path, split_file: Path, workers: int, epoch: int) -> np.ndarray:
@@ -264,14 +274,14 @@ def batches_of(sample: Path, split_file: Path, workers: int, epoch: int) -> np.n
     store = ImageStore(sample / "prepared/images.arrow")
     order = Batches(len(ids), 8, seed=3)
     order.set_epoch(epoch)
-    frames = Frames([store], ids, labels, 32, Augmentation(CROP), seed=3)
+    frames = Frames([store], ids, labels, 32, Augmentation(CROP, 32), seed=3)
     return np.concatenate([images.numpy() for images, _ in loader(frames, order, workers)])
 
 
 def test_augmentation_does_not_depend_on_workers_and_each_epoch_draws_anew(
     sample: Path, tmp_path: Path
 ) -> None:
-    split_in(sample, SplitParams(), 1, tmp_path)
+    split_in(sample, GROUPED, 1, tmp_path)
     alone = batches_of(sample, tmp_path / "split.csv", 0, epoch=0)
     assert (alone == batches_of(sample, tmp_path / "split.csv", 2, epoch=0)).all()
     other = batches_of(sample, tmp_path / "split.csv", 0, epoch=1)

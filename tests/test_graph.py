@@ -10,8 +10,8 @@ from .conftest import REPOSITORY, STAGES
 
 SOURCE = REPOSITORY / "src/springfield"
 PIPELINE = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
-NO_RESULT = {"errors", "progress"}
-"""Modules that stages import and that cannot change what they write: texts and bars."""
+NO_RESULT = {"errors", "processes", "progress"}
+"""Modules that stages import and that cannot change what they write: texts, bars, endings."""
 
 
 def imported(path: Path) -> set[str]:

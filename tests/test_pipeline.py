@@ -46,6 +46,16 @@ def test_metrics_count_every_frame_once(done: Project) -> None:
     assert metrics["test"]["accuracy"] == pytest.approx(right / len(predictions))
 
 
+def test_the_kept_weights_score_as_they_did_in_training(done: Project) -> None:
+    """They are the averaged ones, of the best epoch."""
+    metrics = json.loads((done.path / "reports/metrics.json").read_text())["val"]
+    epochs = read(done, "reports/train/metrics.csv")
+    best = max(epochs, key=lambda row: float(row["val_macro_f1"]))
+    assert metrics["macro_f1"] == pytest.approx(float(best["val_macro_f1"]), abs=1e-4)
+    assert metrics["accuracy"] == pytest.approx(float(best["val_accuracy"]), abs=1e-4)
+    assert metrics["loss"] == pytest.approx(float(best["val_loss"]), abs=0.01)
+
+
 def test_the_exported_model_gives_the_evaluated_predictions(done: Project) -> None:
     card = json.loads((done.path / "models/model.json").read_text())
     images = ImageStore(done.path / "data/prepared/images.arrow")

@@ -49,7 +49,7 @@ def test_a_reloaded_checkpoint_gives_the_same_logits(
 ) -> None:
     torch.manual_seed(0)
     model = Classifier(architecture(backbone, size)).eval()
-    save_checkpoint(model, tmp_path / "checkpoint")
+    save_checkpoint(model, tmp_path / "checkpoint", {})
     images = torch.randint(0, 256, (2, 90, 120, 3), dtype=torch.uint8)
     with torch.inference_mode():
         expected = model(images)
@@ -153,3 +153,4 @@ def test_a_batch_that_processes_cannot_share_is_refused(finished: Project) -> No
     finished.springfield("compose", "hardware.devices=2", "train.batch_size=15")
     output = finished.springfield("train", status=1)
     assert "train.batch_size=15 cannot be divided by 2 devices" in output
+    assert len(runs(finished)) == 1

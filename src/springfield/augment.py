@@ -1,7 +1,7 @@
 """Stage augment: copies for the rare classes of train, and a picture of what augmentation does."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from springfield.errors import UserError
 from springfield.files import atomic
 from springfield.progress import track
 from springfield.store import ImageStore, encode, write_images
@@ -23,24 +24,40 @@ SHOWN_ROWS, SHOWN_COPIES = 6, 5
 class OfflineParams:
     """Copies that are written to disk."""
 
-    floor: int = 0
+    floor: int
     """Rare classes of train get copies until they have so many frames; 0: no copies."""
-    transforms: list[dict[str, Any]] = field(default_factory=list)
+    transforms: list[dict[str, Any]]
     """albumentations transforms, each with its `name` and arguments."""
+
+    def __post_init__(self) -> None:
+        _check(self.transforms, "augment.offline.transforms")
 
 
 @dataclass
 class AugmentParams:
     """What is done to training images."""
 
-    offline: OfflineParams = field(default_factory=OfflineParams)
-    online: list[dict[str, Any]] = field(default_factory=list)
+    offline: OfflineParams
+    online: list[dict[str, Any]]
     """albumentations transforms for every training image of every epoch."""
+
+    def __post_init__(self) -> None:
+        _check(self.online, "augment.online")
+
+
+def _check(transforms: list[dict[str, Any]], key: str) -> None:
+    for transform in transforms:
+        if not isinstance(transform.get("name"), str):
+            raise UserError(f"{key}: each transform needs the 'name' of one of albumentations")
+        if "size" in transform:
+            # DVC leaves keys of this name out of what its run cache compares (dvc.stage.cache).
+            raise UserError(f"{key}: {transform['name']} gets its size from model.input_size")
 
 
 def augment(
     params: OfflineParams,
     online: list[dict[str, Any]],
+    input_size: int,
     seed: int,
     prepared: Path,
     split: Path,
@@ -52,6 +69,7 @@ def augment(
     Args:
         params: how many copies and how they are made.
         online: the transforms that training applies, for the picture.
+        input_size: side of the network's input in pixels, for transforms that give pictures a size.
         seed: of what is drawn at random.
         prepared: the folder that prepare wrote.
         split: the table that split wrote.
@@ -68,7 +86,7 @@ def augment(
     copies = pd.DataFrame(_plan(train, params.floor), columns=["id", "class", "origin"])
 
     def augmented() -> Iterator[tuple[str, bytes]]:
-        augmentation = Augmentation(params.transforms)
+        augmentation = Augmentation(params.transforms, input_size)
         rows = zip(copies["id"], copies["origin"], strict=True)
         for number, (copy, origin) in enumerate(track(rows, "Augmenting", len(copies))):
             yield copy, encode(augmentation(images[origin], seed, number), 95)
@@ -77,7 +95,7 @@ def augment(
         write_images(partial / "images.arrow", augmented())
         copies.to_csv(partial / "index.csv", index=False, lineterminator="\n")
     after = before.add(copies["class"].value_counts(), fill_value=0).astype(int)
-    examples = _examples(train, images, Augmentation(online or params.transforms), seed)
+    examples = _examples(train, images, Augmentation(online or params.transforms, input_size), seed)
     with atomic(picture) as partial:
         _plot(examples, before, after.reindex(before.index), partial)
 

@@ -1,12 +1,10 @@
 """The `springfield` command: one subcommand a stage, and what goes with them."""
 
-import ctypes
 import errno
 import json
 import logging
 import os
 import shutil
-import signal
 import sys
 import warnings
 from contextlib import AbstractContextManager
@@ -17,6 +15,7 @@ import typer
 from rich.markup import escape
 
 from springfield.errors import UserError
+from springfield.processes import end_with_parent
 from springfield.progress import console
 
 if TYPE_CHECKING:
@@ -106,7 +105,8 @@ def augment() -> None:
 
     params = _start("augment")
     offline, online = params.augment.offline, params.augment.online
-    augment(offline, online, params.seed, PREPARED, SPLIT, AUGMENTED, AUGMENT_PICTURE)
+    size = params.model.input_size
+    augment(offline, online, size, params.seed, PREPARED, SPLIT, AUGMENTED, AUGMENT_PICTURE)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -165,6 +165,7 @@ def train() -> None:
             weights=ROOT / ".springfield/weights",
             mirror=MIRROR,
             root=ROOT,
+            made_from=hashes,
             loggers=loggers,
         )
         if first:
@@ -182,7 +183,6 @@ def evaluate() -> None:
     params = _start("evaluate")
     evaluate(
         params.evaluate,
-        params.seed,
         checkpoint=CHECKPOINT,
         prepared=PREPARED,
         split=SPLIT,
@@ -201,13 +201,11 @@ def export() -> None:
     """Write the network as ONNX, proven equal to the checkpoint: models/springfield.onnx."""
     from springfield import tracking
     from springfield.export import export
-    from springfield.fingerprint import fingerprint
 
     params = _start("export")
     export(
         params.export,
         params.seed,
-        fingerprint("train", WORKSPACE),
         checkpoint=CHECKPOINT,
         prepared=PREPARED,
         split=SPLIT,
@@ -225,9 +223,13 @@ def export() -> None:
 @app.command(rich_help_panel=CONFIGURATION)
 def config() -> None:
     """Tell how params.yaml differs from what conf/ composes."""
+    _start("config")
+    _tell_difference()
+
+
+def _tell_difference() -> None:
     from springfield.compose import difference
 
-    _start("config")
     try:
         found = difference(WORKSPACE, PARAMS)
     except UserError as error:  # it tells and never fails
@@ -267,6 +269,7 @@ def summary() -> None:
     """Say what the last run reached, and what to try next."""
     from rich.table import Table
 
+    _tell_difference()
     try:
         metrics = json.loads(METRICS.read_text())
     except FileNotFoundError as error:
@@ -315,27 +318,21 @@ def _same_run(params: "Params") -> AbstractContextManager[str]:
     """The run of the training, or another one where this store does not have it."""
     from springfield import tracking
     from springfield.compose import flatten, load_yaml
-    from springfield.fingerprint import fingerprint
+    from springfield.model import made_from
 
     return tracking.open_run(
         ROOT,
         params.experiment,
         json.loads(RUN.read_text())["run_id"] if RUN.is_file() else None,
         flatten(load_yaml(PARAMS)),
-        _tags(fingerprint("train", WORKSPACE)),
+        _tags(made_from(CHECKPOINT)),
     )
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it ends: a killed DVC leaves nothing behind."""
-    if "DVC_STAGE" in os.environ and sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
 def main() -> None:
     """Run the command; an error is one line and an exit status, a traceback only with --debug."""
-    _end_with_parent()
+    if "DVC_STAGE" in os.environ:  # a killed DVC leaves nothing running behind
+        end_with_parent()
     try:
         app()
     except SystemExit as end:
@@ -366,5 +363,6 @@ def _one_line(error: Exception) -> str:
 
 
 def _fail(message: str, status: int) -> None:
-    console.print(f"[bold red]error:[/] {escape(message)}")
+    if _is_first_process() or status == 1:
+        console.print(f"[bold red]error:[/] {escape(message)}")
     sys.exit(status)

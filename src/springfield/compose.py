@@ -4,7 +4,7 @@ import difflib
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,29 +30,29 @@ CURRENT = re.compile(r"^(  - experiment: )(\S+)", re.MULTILINE)
 class DataParams:
     """A data set."""
 
-    name: str = "sample"
-    watch: str = "data/unwatched"
+    name: str
+    watch: str
     """A local file or folder whose changes are noticed."""
-    source: SourceParams = field(default_factory=SourceParams)
-    layout: list[Layout] = field(default_factory=lambda: [Layout()])
+    source: SourceParams
+    layout: list[Layout]
 
 
 @dataclass
 class Params:
     """All of `params.yaml`."""
 
-    experiment: str = "sample"
-    seed: int = 1
-    data: DataParams = field(default_factory=DataParams)
-    prepare: PrepareParams = field(default_factory=PrepareParams)
-    split: SplitParams = field(default_factory=SplitParams)
-    augment: AugmentParams = field(default_factory=AugmentParams)
-    model: ModelParams = field(default_factory=ModelParams)
-    optimizer: OptimizerParams = field(default_factory=OptimizerParams)
-    train: TrainParams = field(default_factory=TrainParams)
-    evaluate: EvaluateParams = field(default_factory=EvaluateParams)
-    export: ExportParams = field(default_factory=ExportParams)
-    hardware: HardwareParams = field(default_factory=HardwareParams)
+    experiment: str
+    seed: int
+    data: DataParams
+    prepare: PrepareParams
+    split: SplitParams
+    augment: AugmentParams
+    model: ModelParams
+    optimizer: OptimizerParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    export: ExportParams
+    hardware: HardwareParams
 
 
 def load(path: Path) -> Params:

@@ -24,7 +24,15 @@ class SourceParams:
     kaggle: str | None = None
     """A pinned Kaggle data set, `owner/name/versions/N`."""
     folder: str | None = None
-    """A local zip, tar or folder of one folder per class, relative to the repository."""
+    """A local zip, tar or folder of one folder per class, relative to the workspace."""
+
+    def __post_init__(self) -> None:
+        named = [name for name, value in vars(self).items() if value]
+        if len(named) != 1:
+            raise UserError(
+                f"data.source must name one of sample, files, kaggle, folder, not "
+                f"{' and '.join(named) or 'none'}; set the others to null"
+            )
 
 
 def download(source: SourceParams, out: Path, mirror: str | None, root: Path) -> None:
@@ -34,17 +42,11 @@ def download(source: SourceParams, out: Path, mirror: str | None, root: Path) ->
         source: where the data comes from.
         out: the folder to write; it appears whole or not at all.
         mirror: a folder or URL that is asked first for files known by their hash.
-        root: the primary repository, which `mirror` and local folders are relative to.
+        root: the primary repository, which `mirror` is relative to.
 
     Raises:
         UserError: the source cannot be reached or is not what it should be.
     """
-    named = [name for name, value in vars(source).items() if value]
-    if len(named) != 1:
-        raise UserError(
-            f"data.source must name one of sample, files, kaggle, folder, not "
-            f"{' and '.join(named) or 'none'}; set the others to null"
-        )
     with atomic(out, directory=True) as partial:
         if source.sample:
             origin: dict[str, Any] = {"sample": source.sample}
@@ -58,7 +60,7 @@ def download(source: SourceParams, out: Path, mirror: str | None, root: Path) ->
             fetch_kaggle(source.kaggle, partial / f"{source.kaggle.split('/')[1]}.zip")
         elif source.folder:
             origin = {"folder": source.folder}
-            _copy_local(root / source.folder, partial)
+            _copy_local(Path(source.folder), partial)
         archives = {
             path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)}
             for path in sorted(partial.iterdir())

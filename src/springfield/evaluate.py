@@ -25,13 +25,12 @@ BASELINE_SIZE = 24
 class EvaluateParams:
     """What is measured beside the network."""
 
-    baseline: bool = True
+    baseline: bool
     """Also fit a logistic regression on pixels, to tell how much the network adds."""
 
 
 def evaluate(
     params: EvaluateParams,
-    seed: int,
     *,
     checkpoint: Path,
     prepared: Path,
@@ -45,7 +44,6 @@ def evaluate(
 
     Args:
         params: what is measured.
-        seed: of the baseline.
         checkpoint: the folder that train wrote.
         prepared: the folder that prepare wrote.
         split: the table that split wrote.
@@ -79,7 +77,7 @@ def evaluate(
         for side in ("val", "test")
     }
     if params.baseline:
-        result["baseline"] = _baseline(images, sides, seed)
+        result["baseline"] = _baseline(images, sides)
     temperature = measure.fit_temperature(logits["val"], sides["val"].labels)
 
     predicted = logits["test"].argmax(1)
@@ -131,7 +129,7 @@ def _logits(
     return logits
 
 
-def _baseline(images: "ImageStore", sides: dict[str, "Side"], seed: int) -> dict[str, float]:
+def _baseline(images: "ImageStore", sides: dict[str, "Side"]) -> dict[str, float]:
     """Test scores of a logistic regression on the pixels of small frames."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -145,9 +143,7 @@ def _baseline(images: "ImageStore", sides: dict[str, "Side"], seed: int) -> dict
         side: np.stack([resize(images[i], BASELINE_SIZE).ravel() for i in sides[side].ids])
         for side in track(("train", "test"), "Logistic regression on pixels")
     }
-    linear = make_pipeline(
-        StandardScaler(), LogisticRegression(C=1e-3, max_iter=100, random_state=seed)
-    )
+    linear = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=100))
     with warnings.catch_warnings():
         # A hundred steps place the baseline well enough; converging would take minutes.
         warnings.simplefilter("ignore", ConvergenceWarning)

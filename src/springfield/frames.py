@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from springfield.store import ImageStore
@@ -46,17 +46,18 @@ def read_split(prepared: Path, split: Path) -> tuple[list[str], dict[str, Side]]
 
 
 def to_labels(names: "pd.Series[str]", classes: list[str]) -> NDArray[np.int64]:
-    """The positions of class names in the sorted list `classes`."""
-    return np.searchsorted(classes, names.to_numpy(str)).astype(np.int64)
+    """The positions of class names in the list `classes`."""
+    positions = {name: position for position, name in enumerate(classes)}
+    return np.array([positions[name] for name in names], np.int64)
 
 
 def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """The whole image (H x W x 3) as a square of `size` pixels."""
+    """The whole image (H x W x 3) as a square of `size` pixels, as `Classifier.resize` does it."""
     if image.shape[:2] == (size, size):
         return image
-    shrinks = min(image.shape[:2]) > size
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (size, size), interpolation=method), np.uint8)
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
+    square = functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
+    return np.ascontiguousarray(square[0].permute(1, 2, 0).numpy())
 
 
 class Frames(Dataset[tuple[Tensor, Tensor]]):

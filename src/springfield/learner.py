@@ -1,6 +1,7 @@
 """How the classifier learns: loss, metrics, optimiser and schedule, for Lightning's Trainer."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,6 +15,25 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from springfield.frames import PADDING
 from springfield.model import Classifier
+
+
+def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Any], None]:
+    """An exponential moving average for `WeightAveraging` whose memory grows with the steps.
+
+    Early on it forgets faster, as TensorFlow's `ExponentialMovingAverage` with `num_updates` does,
+    so that the first epochs' average is not the weights that training began with.
+    """
+
+    @torch.no_grad()
+    def update(average: list[Tensor], current: list[Tensor], averaged: Any) -> None:
+        steps = int(averaged)
+        weight = 1 - min(decay, (1 + steps) / (10 + steps))
+        if average[0].is_floating_point():
+            torch._foreach_lerp_(average, current, weight)
+        else:  # batch norm's count of batches
+            torch._foreach_copy_(average, current)
+
+    return update
 
 
 class Learner(pl.LightningModule):

@@ -28,9 +28,9 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
 
 
 def scores(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> dict[str, float]:
-    """Accuracy and macro averages over the classes that occur in `labels`."""
+    """Accuracy and macro averages over the classes that occur in `labels` or `predicted`."""
     precision, recall, f1, _ = precision_recall_fscore_support(
-        labels, predicted, labels=np.unique(labels), average="macro", zero_division=0
+        labels, predicted, average="macro", zero_division=0
     )
     return {
         "n": len(labels),

@@ -21,7 +21,7 @@ class Architecture:
     """All that is needed to build a classifier again."""
 
     backbone: str
-    size: int
+    input_size: int
     mean: list[float]
     std: list[float]
     classes: list[str]
@@ -49,7 +49,7 @@ class Classifier(nn.Module):
 
     def resize(self, images: Tensor) -> Tensor:
         """Pixels (float, N x 3 x size x size, 0 to 255) of images (uint8, N x H x W x 3)."""
-        size = (self.architecture.size, self.architecture.size)
+        size = (self.architecture.input_size, self.architecture.input_size)
         pixels = images.permute(0, 3, 1, 2).float()
         return functional.interpolate(
             pixels, size, mode="bilinear", antialias=True, align_corners=False
@@ -107,12 +107,19 @@ def load_backbone(model: Classifier, weights: Path) -> None:
         )
 
 
-def save_checkpoint(model: Classifier, folder: Path) -> None:
-    """Write `model.safetensors` and `architecture.json` into a new folder."""
+def save_checkpoint(model: Classifier, folder: Path, made_from: dict[str, str]) -> None:
+    """Write `model.safetensors`, `architecture.json` and `made_from.json` into a new folder."""
     with atomic(folder, directory=True) as partial:
         state = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
         save_file(state, partial / "model.safetensors")
         write_json(partial / "architecture.json", asdict(model.architecture))
+        write_json(partial / "made_from.json", made_from)
+
+
+def made_from(folder: Path) -> dict[str, str]:
+    """The hashes of the params, code and data that the checkpoint in a folder was made from."""
+    hashes: dict[str, str] = json.loads((folder / "made_from.json").read_text())
+    return hashes
 
 
 def load_checkpoint(folder: Path) -> Classifier:

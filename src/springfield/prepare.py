@@ -4,7 +4,6 @@ import csv
 import hashlib
 import io
 import multiprocessing
-import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -13,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import imagehash
+import joblib
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from springfield.errors import UserError
 from springfield.files import atomic, write_json
+from springfield.processes import end_with_parent
 from springfield.progress import track
 from springfield.readers import Item, Layout, labelled
 from springfield.store import encode, write_images
@@ -32,12 +33,18 @@ BATCH = 32
 class PrepareParams:
     """How images are kept."""
 
-    size: int = 320
-    """Shorter side in pixels; smaller images keep their size."""
-    quality: int = 95
-    """JPEG quality."""
-    max_refused: float = 0.01
+    shorter_side: int
+    """In pixels; smaller images keep their size."""
+    quality: int
+    """Of JPEG, 1 to 100."""
+    max_refused: float
     """The share of unusable files past which the stage fails."""
+
+    def __post_init__(self) -> None:
+        if self.shorter_side < 8:
+            raise UserError(f"prepare.shorter_side={self.shorter_side} must be at least 8 pixels")
+        if not 1 <= self.quality <= 100:
+            raise UserError(f"prepare.quality={self.quality} must be 1 to 100")
 
 
 @dataclass(frozen=True)
@@ -66,8 +73,9 @@ def _prepare_one(item: Item, content: bytes, params: PrepareParams) -> _Prepared
         return _Prepared(item, digest, refused=str(error))
     width, height = image.size
     phash = str(imagehash.phash(image))
-    if (shorter := min(width, height)) > params.size:
-        scaled = (round(width * params.size / shorter), round(height * params.size / shorter))
+    if (shorter := min(width, height)) > params.shorter_side:
+        scale = params.shorter_side / shorter
+        scaled = (round(width * scale), round(height * scale))
         image = image.resize(scaled, Image.Resampling.LANCZOS, reducing_gap=3.0)
     jpeg = encode(np.asarray(image), params.quality)
     return _Prepared(item, digest, width, height, phash, jpeg)
@@ -95,7 +103,7 @@ def _prepared(
     """Decode in `workers` processes, in order, with only a few batches in memory."""
     batches = _batches(archives, layouts)
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, context, end_with_parent) as pool:
         waiting = []
         for batch in batches:
             waiting.append(pool.submit(_prepare_batch, batch, params))
@@ -153,7 +161,7 @@ def prepare(
             yield image_id, image.jpeg
 
     with atomic(out, directory=True) as partial:
-        images = _prepared(archives, layouts, params, workers or os.cpu_count() or 1)
+        images = _prepared(archives, layouts, params, workers or joblib.cpu_count())
         write_images(partial / "images.arrow", usable(track(images, "Preparing images")))
         counts = Counter(str(row["class"]) for row in rows)
         unusable = [entry for entry in refused if not entry["reason"].startswith("same bytes")]
@@ -164,7 +172,13 @@ def prepare(
             writer.writerows(rows)
         write_json(
             report,
-            {"images": len(rows), "classes": dict(sorted(counts.items())), "refused": refused},
+            {
+                "images": len(rows),
+                "refused": len(refused),
+                # Lists, because DVC would show each value of a dictionary as a metric.
+                "classes": [{"class": name, "images": counts[name]} for name in sorted(counts)],
+                "refused_images": refused,
+            },
         )
 
 

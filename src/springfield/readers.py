@@ -1,5 +1,6 @@
 """How a zip, a tar or a folder yields labelled images, without extracting anything."""
 
+import lzma
 import re
 import tarfile
 import zipfile
@@ -10,15 +11,29 @@ from pathlib import Path, PurePosixPath
 
 from springfield.errors import UserError
 
+UNREADABLE = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError,
+    RuntimeError, NotImplementedError,
+)  # fmt: skip
+"""What zipfile and tarfile raise for damage, encryption and compressions they do not know."""
+
 
 @dataclass
 class Layout:
     """Which paths inside an archive are images, and of which class."""
 
-    pattern: str = r"(?P<class>[^/]+)/[^/]+$"
+    pattern: str
     """Regular expression searched in the path; its group `class` names the class."""
     split: str = ""
     """The data set's own split that these images belong to; empty: none."""
+
+    def __post_init__(self) -> None:
+        try:
+            named = re.compile(self.pattern).groupindex
+        except re.error as error:
+            raise UserError(f"data.layout: '{self.pattern}': {error}") from error
+        if "class" not in named:
+            raise UserError(f"data.layout: '{self.pattern}' lacks a group (?P<class>...)")
 
 
 @dataclass(frozen=True)
@@ -62,10 +77,10 @@ def members(archive: Path) -> Iterator[tuple[str, bytes | None]]:
                         yield member.name, file.read() if file else None
         else:
             raise UserError(f"{archive}: neither a zip nor a tar; delete it and download it again")
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError) as error:
+    except UNREADABLE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise UserError(f"{archive}: damaged archive ({error}); download it again") from error
+        raise UserError(f"{archive}: damaged archive ({error}); get it again") from error
 
 
 def labelled(archive: Path, layouts: list[Layout]) -> Iterator[tuple[Item, bytes]]:

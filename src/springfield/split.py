@@ -31,15 +31,26 @@ class Strategy(StrEnum):
 class SplitParams:
     """How frames are divided."""
 
-    strategy: Strategy = Strategy.grouped
-    val: float = 0.15
+    strategy: Strategy
+    val: float
     """Share of each class for validation."""
-    test: float = 0.15
+    test: float
     """Share of each class for the test."""
-    distance: int = 10
+    distance: int
     """Frames whose 64-bit perceptual hashes differ in at most so many bits are near-duplicates."""
-    max_per_class: int | None = None
+    max_per_class: int | None
     """Use at most so many frames of a class, drawn at random; none: all."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.val < 1 or not 0 < self.test < 1 or self.val + self.test >= 1:
+            raise UserError(
+                f"split.val={self.val} and split.test={self.test} must be above 0 and together "
+                "below 1"
+            )
+        if not 0 <= self.distance < 64:
+            raise UserError(f"split.distance={self.distance} must be 0 to 63 bits")
+        if self.max_per_class is not None and self.max_per_class < 3:
+            raise UserError(f"split.max_per_class={self.max_per_class} must be at least 3, or null")
 
 
 def near_duplicates(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
@@ -93,13 +104,8 @@ def split(params: SplitParams, seed: int, index: Path, out: Path, report: Path) 
         report: JSON file to write: counts, groups, and near-duplicate pairs across the split.
 
     Raises:
-        UserError: the shares leave nothing to train on, or a side gets no frame.
+        UserError: a side gets no frame.
     """
-    if not 0 < params.val < 1 or not 0 < params.test < 1 or params.val + params.test >= 1:
-        raise UserError(
-            f"split.val={params.val} and split.test={params.test} must be above 0 and together "
-            "below 1"
-        )
     frame = pd.read_csv(index, dtype={"id": str, "class": str, "phash": str}, keep_default_na=False)
     hashes = np.array([int(value, 16) for value in frame["phash"]], np.uint64)
     pairs = near_duplicates(hashes, params.distance)
@@ -130,9 +136,9 @@ def split(params: SplitParams, seed: int, index: Path, out: Path, report: Path) 
             "groups": int(frame["group"].nunique()),
             "largest_group": int(frame["group"].value_counts().max()),
             "crossing_pairs": int(crossing.sum()),
-            "classes": {
-                str(label): {s: int(counts.loc[label].get(s, 0)) for s in SPLITS}
+            "classes": [
+                {"class": str(label), **{s: int(counts.loc[label].get(s, 0)) for s in SPLITS}}
                 for label in counts.index
-            },
+            ],
         },
     )

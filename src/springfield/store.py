@@ -59,9 +59,6 @@ class ImageStore:
     def __contains__(self, image_id: object) -> bool:
         return image_id in self._rows
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
     # A memory map cannot be sent to a loader's worker process, its path can.
     def __getstate__(self) -> Path:
         return self.path

@@ -8,10 +8,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from springfield.errors import UserError
 from springfield.progress import console
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import MLFlowLogger
+
+ORIGIN = "springfield.origin_run_id"
+"""Tag of a run that stands for one in another store."""
 
 
 def store(root: Path) -> str:
@@ -42,11 +46,11 @@ def open_run(
     mlflow.set_tracking_uri(uri)
     mlflow.set_system_metrics_sampling_interval(5)  # type: ignore[no-untyped-call]
     if run_id:
-        try:
-            mlflow.get_run(run_id)
-        except MlflowException:
+        resumed = _find(run_id, experiment)
+        if resumed is None:
             console.print(f"run {run_id} is not in this MLflow store: starting another one")
-            run_id = None
+            tags = {**tags, ORIGIN: run_id}
+        run_id = resumed
     if run_id is None:
         if mlflow.get_experiment_by_name(experiment) is None:
             artifacts = root.resolve() / "mlartifacts"
@@ -54,12 +58,35 @@ def open_run(
             with suppress(MlflowException):  # another process was faster
                 mlflow.create_experiment(experiment, artifact_location=location)
         mlflow.set_experiment(experiment)
-    with mlflow.start_run(
-        run_id=run_id, tags=None if run_id else tags, log_system_metrics=True
-    ) as run:
+    try:
+        with mlflow.start_run(
+            run_id=run_id, tags=None if run_id else tags, log_system_metrics=True
+        ) as run:
+            if run_id is None:
+                mlflow.log_params(params)
+            yield run.info.run_id
+    except UserError:  # refused before it began: nothing to remember
         if run_id is None:
-            mlflow.log_params(params)
-        yield run.info.run_id
+            mlflow.delete_run(run.info.run_id)
+        raise
+
+
+def _find(run_id: str, experiment: str) -> str | None:
+    """The run of this id, or the one that stands for it in this store."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        if mlflow.get_run(run_id).info.lifecycle_stage == "active":
+            return run_id
+    except MlflowException:
+        pass
+    found = mlflow.search_runs(
+        experiment_names=[experiment],
+        filter_string=f"tags.`{ORIGIN}` = '{run_id}'",
+        output_format="list",
+    )
+    return found[0].info.run_id if found else None
 
 
 def lightning_logger(root: Path, experiment: str, run_id: str) -> "MLFlowLogger":

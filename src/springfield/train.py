@@ -1,7 +1,7 @@
 """Stage train: fine-tune with Lightning on every device there is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 class ModelParams:
     """The network and what it takes in."""
 
-    backbone: str = "inception_v3"
+    backbone: str
     """A model of timm by name."""
-    size: int = 299
+    input_size: int
     """Side of the input in pixels."""
-    mean: list[float] = field(default_factory=lambda: [0.5, 0.5, 0.5])
+    mean: list[float]
     """Of the pixels of a channel (0 to 1), subtracted."""
-    std: list[float] = field(default_factory=lambda: [0.5, 0.5, 0.5])
+    std: list[float]
     """Divided by."""
-    drop_rate: float = 0.0
+    drop_rate: float
     """Dropout before the head."""
-    weights: RemoteFile | None = None
+    weights: RemoteFile | None
     """Weights to start from, known by their hash; they come from the mirror."""
-    pretrained: str | None = None
+    pretrained: str | None
     """Or weights of timm's hub, by their tag (`gluon_in1k`); neither: from scratch."""
 
 
@@ -40,15 +40,16 @@ class ModelParams:
 class OptimizerParams:
     """How weights are changed."""
 
-    name: str = "adamw"
-    lr: float = 1e-3
+    name: str
+    """An optimiser of timm."""
+    lr: float
     """For the head; earlier layers have less."""
-    weight_decay: float = 0.05
-    layer_decay: float = 1.0
+    weight_decay: float
+    layer_decay: float
     """Factor of the rate from each layer to the one before it; 1: the same rate everywhere."""
-    warmup: float = 0.1
+    warmup: float
     """Share of the steps in which the rate rises, before it falls as a cosine."""
-    clip: float = 1.0
+    clip: float
     """Largest norm of the gradient; 0: no clipping."""
 
 
@@ -56,30 +57,38 @@ class OptimizerParams:
 class TrainParams:
     """How long and on what."""
 
-    epochs: int = 10
-    batch_size: int = 64
+    epochs: int
+    batch_size: int
     """Of all devices together."""
-    precision: str = "32-true"
+    precision: str
     """Lightning's name for it: 32-true, bf16-mixed, 16-mixed."""
-    head_epochs: int = 0
+    head_epochs: int
     """Epochs at the start in which only the head learns."""
-    label_smoothing: float = 0.0
-    balance: float = 0.0
+    label_smoothing: float
+    balance: float
     """0: each frame once an epoch; 1: each class as often as the others; between: between."""
-    ema: float = 0.0
+    ema: float
     """Decay of the average of the weights, which is what is validated and kept; 0: no average."""
-    patience: int = 0
+    patience: int
     """Epochs without a better val macro-F1 before it stops; 0: never."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if (value := getattr(self, name)) < 1:
+                raise UserError(f"train.{name}={value} must be at least 1")
+        if not 0 <= self.ema < 1:
+            raise UserError(f"train.ema={self.ema} must be at least 0 and below 1")
 
 
 @dataclass
 class HardwareParams:
     """The machine, which is no part of an experiment."""
 
-    accelerator: str = "auto"
-    devices: str | int = "auto"
-    nodes: int = 1
-    workers: int | None = None
+    accelerator: str
+    """Lightning's name for it: auto, cpu, gpu."""
+    devices: str | int
+    nodes: int
+    workers: int | None
     """Processes that load and decode, of each device; none: as many as pay."""
 
 
@@ -100,8 +109,8 @@ def train(
     weights: Path,
     mirror: str | None,
     root: Path,
-    loggers: "Sequence[Logger]" = (),
-    callbacks: "Sequence[Callback]" = (),
+    made_from: dict[str, str],
+    loggers: "Sequence[Logger]",
 ) -> None:
     """Train on train and augmented frames, keep the epoch with the best val macro-F1.
 
@@ -121,8 +130,8 @@ def train(
         weights: folder where pretrained weights are kept once fetched.
         mirror: a folder or URL that is asked for them.
         root: the primary repository.
+        made_from: hashes of what goes into the training, written into the checkpoint.
         loggers: Lightning loggers, of the caller.
-        callbacks: Lightning callbacks, of the caller.
 
     Raises:
         UserError: params that do not fit each other, the data or the machine; weights not found.
@@ -131,11 +140,11 @@ def train(
     import pytorch_lightning as pl
     import torch
     from filelock import FileLock
-    from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+    from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 
     from springfield.frames import Batches, Frames, loader, read_split, to_labels
     from springfield.history import History, curves_plot
-    from springfield.learner import Learner
+    from springfield.learner import Learner, moving_average
     from springfield.model import Architecture, Classifier, load_backbone, save_checkpoint
     from springfield.store import ImageStore
     from springfield.transforms import Augmentation
@@ -151,7 +160,8 @@ def train(
     balanced = counts[labels] ** -params.balance if params.balance else None
 
     classifier = Classifier(
-        Architecture(model.backbone, model.size, model.mean, model.std, classes), model.drop_rate
+        Architecture(model.backbone, model.input_size, model.mean, model.std, classes),
+        model.drop_rate,
     )
     if model.weights:
         file = weights / Path(model.weights.path).name
@@ -180,10 +190,10 @@ def train(
     history = History()
     own: list[Callback] = [history, best, last]
     if params.ema:
-        own.append(EMAWeightAveraging(decay=params.ema))
+        own.append(WeightAveraging(multi_avg_fn=moving_average(params.ema)))
     if params.patience:
         own.append(EarlyStopping("val_macro_f1", mode="max", patience=params.patience))
-    trainer = _trainer(params, optimizer, hardware, [*own, *callbacks], loggers)
+    trainer = _trainer(params, optimizer, hardware, own, loggers)
     rank, world = trainer.global_rank, trainer.world_size
     if params.batch_size % world:
         raise UserError(
@@ -192,18 +202,19 @@ def train(
         )
     workers = hardware.workers
     if workers is None:
-        workers = 4 if torch.cuda.is_available() else 0
+        workers = 0 if trainer.strategy.root_device.type == "cpu" else 4
     size = (params.batch_size, rank, world)
+    augmentation = Augmentation(online, model.input_size)
     resumable = work / "last.ckpt"
     trainer.fit(
         learner,
         loader(
-            Frames(stores, ids, labels, model.size, Augmentation(online), seed),
+            Frames(stores, ids, labels, model.input_size, augmentation, seed),
             Batches(len(ids), *size, weights=balanced, seed=seed),
             workers,
         ),
         loader(
-            Frames(stores[:1], val.ids, val.labels, model.size),
+            Frames(stores[:1], val.ids, val.labels, model.input_size),
             Batches(len(val.ids), *size),
             workers,
         ),
@@ -214,7 +225,7 @@ def train(
         return
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
     learner.load_state_dict(state)
-    save_checkpoint(learner.model, checkpoint)
+    save_checkpoint(learner.model, checkpoint, made_from)
     with atomic(report, directory=True) as partial:
         table = history.table()
         table.to_csv(partial / "metrics.csv", index=False, lineterminator="\n")
@@ -253,7 +264,8 @@ def _trainer(
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
             log_every_n_steps=10,
-            sync_batchnorm=torch.cuda.is_available(),
+            # Batch norm's own kernels for it exist on GPUs only.
+            sync_batchnorm=hardware.accelerator != "cpu" and torch.cuda.is_available(),
             enable_model_summary=False,
         )
     except (MisconfigurationException, ValueError) as error:
@@ -270,6 +282,6 @@ def _from_hub(backbone: str, tag: str) -> Path:
     except Exception as error:
         raise UserError(
             f"cannot get the weights {backbone}.{tag} from timm's hub: "
-            f"{str(error).splitlines()[0]}; connect to the network, or take weights that a mirror "
-            "has (model=inception_v3_8bit)"
+            f"{' '.join(str(error).split()[:40])}; connect to the network, or take weights that a "
+            "mirror has (model=inception_v3_8bit)"
         ) from error

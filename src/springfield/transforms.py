@@ -1,5 +1,6 @@
 """albumentations pipelines from what `conf/augment` says."""
 
+import inspect
 import warnings
 from typing import Any
 
@@ -15,13 +16,17 @@ class Augmentation:
 
     albumentations 2.0.8 repeats itself when it seeds loader workers on its own.
 
+    Args:
+        transforms: albumentations transforms, each with its `name` and arguments.
+        size: side in pixels of what those transforms give that choose a size.
+
     Raises:
         UserError: an unknown transform, or arguments that it does not take.
     """
 
-    def __init__(self, transforms: list[dict[str, Any]]) -> None:
+    def __init__(self, transforms: list[dict[str, Any]], size: int) -> None:
         self._compose = albumentations.Compose(
-            [_build(dict(arguments)) for arguments in transforms]
+            [_build(dict(arguments), size) for arguments in transforms]
         )
 
     def __call__(self, image: NDArray[np.uint8], *seeds: int) -> NDArray[np.uint8]:
@@ -31,11 +36,13 @@ class Augmentation:
         return np.asarray(self._compose(image=image)["image"], np.uint8)
 
 
-def _build(arguments: dict[str, Any]) -> albumentations.BasicTransform:
-    name = str(arguments.pop("name", ""))
+def _build(arguments: dict[str, Any], size: int) -> albumentations.BasicTransform:
+    name = arguments.pop("name")
     transform = getattr(albumentations, name, None)
     if not (isinstance(transform, type) and issubclass(transform, albumentations.BasicTransform)):
         raise UserError(f"augment: albumentations has no transform '{name}'")
+    if "size" in inspect.signature(transform).parameters:
+        arguments["size"] = (size, size)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
