@@ -50,7 +50,7 @@ def test_the_kept_weights_score_as_they_did_in_training(done: Project) -> None:
     """They are the averaged ones, of the best epoch."""
     metrics = json.loads((done.path / "reports/metrics.json").read_text())["val"]
     epochs = read(done, "reports/train/metrics.csv")
-    best = max(epochs, key=lambda row: float(row["val_macro_f1"]))
+    best = max(epochs, key=lambda row: float(row["val_score"]))
     assert metrics["macro_f1"] == pytest.approx(float(best["val_macro_f1"]), abs=1e-4)
     assert metrics["accuracy"] == pytest.approx(float(best["val_accuracy"]), abs=1e-4)
     assert metrics["loss"] == pytest.approx(float(best["val_loss"]), abs=0.01)

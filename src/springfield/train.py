@@ -70,7 +70,7 @@ class TrainParams:
     ema: float
     """Decay of the average of the weights, which is what is validated and kept; 0: no average."""
     patience: int
-    """Epochs without a better val macro-F1 before it stops; 0: never."""
+    """Epochs without a better val score (macro-F1, then loss) before it stops; 0: never."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -112,7 +112,7 @@ def train(
     made_from: dict[str, str],
     loggers: "Sequence[Logger]",
 ) -> None:
-    """Train on train and augmented frames, keep the epoch with the best val macro-F1.
+    """Train on train and augmented frames, keep the epoch with the best val macro-F1 (then loss).
 
     Args:
         model: the network.
@@ -183,7 +183,7 @@ def train(
         seed=seed,
     )
     best = ModelCheckpoint(
-        work, "best", monitor="val_macro_f1", mode="max",
+        work, "best", monitor="val_score", mode="max",
         enable_version_counter=False,
     )  # fmt: skip
     last = ModelCheckpoint(work, "last", enable_version_counter=False)
@@ -192,7 +192,7 @@ def train(
     if params.ema:
         own.append(WeightAveraging(multi_avg_fn=moving_average(params.ema)))
     if params.patience:
-        own.append(EarlyStopping("val_macro_f1", mode="max", patience=params.patience))
+        own.append(EarlyStopping("val_score", mode="max", patience=params.patience))
     trainer = _trainer(params, optimizer, hardware, own, loggers)
     rank, world = trainer.global_rank, trainer.world_size
     if params.batch_size % world:
