@@ -260,6 +260,16 @@ def test_rare_classes_get_copies_up_to_the_floor(sample: Path, tmp_path: Path) -
     assert Image.open(tmp_path / "augment.png").width > 800
 
 
+def test_without_augmentation_there_are_no_copies(sample: Path, tmp_path: Path) -> None:
+    split_in(sample, GROUPED, 1, tmp_path)
+    augment(
+        OfflineParams(0, []), [], 32, 1, sample / "prepared", tmp_path / "split.csv",
+        tmp_path / "none", tmp_path / "augment.png",
+    )  # fmt: skip
+    assert pd.read_csv(tmp_path / "none/index.csv").empty
+    assert "any" not in ImageStore(tmp_path / "none/images.arrow")
+
+
 def test_a_wrong_argument_of_a_transform_is_an_error() -> None:
     with pytest.raises(UserError, match=r"augment: Affine: .*sheer"):
         Augmentation([{"name": "Affine", "sheer": 3}], 32)
