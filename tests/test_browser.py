@@ -1,7 +1,6 @@
 """MLflow's page in a real browser: two runs compared."""
 
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -88,9 +87,12 @@ def test_two_runs_are_compared(ui: tuple[str, Project], page: Page) -> None:
     expect(page.get_by_text("0.004").first).to_be_visible()
     shot(page, "compare-params")
 
-    page.goto(f"{address}/#/experiments/{number}?compareRunsMode=CHART")
-    expect(page.get_by_text(re.compile("val_macro_f1")).first).to_be_visible(timeout=60_000)
-    page.wait_for_timeout(3000)
+    page.goto(f"{address}/#/experiments/{number}/runs?compareRunsMode=CHART")
+    page.get_by_placeholder("Search metric charts").fill("val_macro_f1", timeout=60_000)
+    # A point an epoch: two of the first run and four of the second.
+    points = "document.querySelectorAll('.scatterlayer .point').length >= 6"
+    page.wait_for_function(points, timeout=60_000)
+    page.wait_for_timeout(2000)
     shot(page, "compare-curves")
 
     page.goto(
