@@ -44,10 +44,16 @@ def interrupt_in(project: Project, stage: str, delay: float) -> str:
     return log.read_text()
 
 
-@pytest.mark.parametrize("delay", [0.0, 1.5])
-def test_ctrl_c_in_each_stage_leaves_nothing_half_written(project: Project, delay: float) -> None:
-    for stage in STAGES[1:]:
-        output = interrupt_in(project, stage, 0.0 if stage in ("split", "download") else delay)
+EARLY = dict.fromkeys(STAGES[1:], 0.0)
+LATE = EARLY | {"train": 4.0, "evaluate": 1.5, "export": 4.0}
+
+
+@pytest.mark.parametrize("delays", [EARLY, LATE], ids=["early", "late"])
+def test_ctrl_c_in_each_stage_leaves_nothing_half_written(
+    project: Project, delays: dict[str, float]
+) -> None:
+    for stage, delay in delays.items():
+        output = interrupt_in(project, stage, delay)
         assert "error: interrupted" in output, (stage, output)
         assert "Traceback" not in output, (stage, output)
         assert not (project.path / OUTS[stage]).exists(), stage
