@@ -26,7 +26,7 @@ test: $(READY) ## Run the tests.
 	pytest -m "not slow"
 
 test-all: $(READY) ## Run the long tests: whole pipelines, reruns, experiments, a real browser.
-	pytest -m slow
+	pytest -m slow -n 2
 
 check: $(READY) ## Lint, format and type checks.
 	ruff check

@@ -24,6 +24,7 @@ prepare: {shorter_side: 48}
 augment: {offline: {floor: 8}}
 model: {backbone: test_resnet, input_size: 32}
 train: {epochs: 2, batch_size: 16, ema: 0.9}
+evaluate: {baseline: false}
 export: {calibration: 8}
 """
 
@@ -57,9 +58,9 @@ class Project:
         hidden = ("SPRINGFIELD_MIRROR", "MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE")
         env = {key: value for key, value in os.environ.items() if key not in hidden}
         path = f"{BIN}{os.pathsep}{env['PATH']}"
-        # DVC's site cache would outlive the copy.
-        site = {"DVC_SITE_CACHE_DIR": str(self.path / ".springfield/site"), "COLUMNS": "200"}
-        return {**env, **site, "PATH": path, "PYTHONPATH": str(self.path / "src")}
+        # DVC's site cache would outlive the copy; threads of two pipelines get in each other's way.
+        own = {"DVC_SITE_CACHE_DIR": str(self.path / ".springfield/site"), "OMP_NUM_THREADS": "1"}
+        return {**env, **own, "COLUMNS": "200", "PATH": path, "PYTHONPATH": str(self.path / "src")}
 
     def springfield(
         self, *arguments: str, status: int | None = 0, env: dict[str, str] | None = None

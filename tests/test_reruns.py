@@ -38,7 +38,7 @@ CASES: dict[str, tuple[Callable[[Project], object], list[str]]] = {
     "param of model": (param("model.drop_rate=0.1"), TRAINED),
     "param of optimizer": (param("optimizer.lr=0.01"), TRAINED),
     "param of train": (param("train.epochs=1"), TRAINED),
-    "param of evaluate": (param("evaluate.baseline=false"), ["evaluate", "export"]),
+    "param of evaluate": (param("evaluate.baseline=true"), ["evaluate", "export"]),
     "param of export": (param("export.calibration=9"), ["export"]),
     "seed": (param("seed=2"), ["split", "augment", *TRAINED]),
     "hardware": (param("hardware.workers=1"), []),
@@ -86,7 +86,7 @@ def test_an_edit_of_conf_is_told_and_taken_over(finished: Project) -> None:
 
 
 def test_going_back_to_earlier_params_runs_nothing(finished: Project) -> None:
-    finished.springfield("compose", "evaluate.baseline=false")
+    finished.springfield("compose", "evaluate.baseline=true")
     assert finished.repro() == ["config", "evaluate", "export"]
     finished.springfield("compose")
     assert finished.repro() == ["config"]
