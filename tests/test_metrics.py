@@ -9,13 +9,13 @@ LABELS = np.array([0, 0, 0, 1, 1, 2])
 PREDICTED = np.array([0, 0, 1, 1, 1, 3])
 
 
-def test_macro_scores_average_over_the_classes_that_occur() -> None:
+def test_macro_scores_average_over_the_classes_that_are_true_or_predicted() -> None:
     found = scores(LABELS, PREDICTED)
     assert found["n"] == 6
     assert found["accuracy"] == pytest.approx(4 / 6)
-    assert found["macro_precision"] == pytest.approx((1 + 2 / 3 + 0) / 3)
-    assert found["macro_recall"] == pytest.approx((2 / 3 + 1 + 0) / 3)
-    assert found["macro_f1"] == pytest.approx((0.8 + 0.8 + 0) / 3)
+    assert found["macro_precision"] == pytest.approx((1 + 2 / 3 + 0 + 0) / 4)
+    assert found["macro_recall"] == pytest.approx((2 / 3 + 1 + 0 + 0) / 4)
+    assert found["macro_f1"] == pytest.approx((0.8 + 0.8 + 0 + 0) / 4)
 
 
 def test_scores_by_class_name_every_class() -> None:
