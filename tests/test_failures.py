@@ -26,13 +26,18 @@ OUTS = {
 }
 
 
+def _heed_ctrl_c() -> None:
+    """A shell's background jobs, and all that they start, ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupt_in(project: Project, stage: str, delay: float) -> str:
     """Run `dvc repro`, press Ctrl-C some seconds into a stage; what was printed."""
     log = project.path / ".springfield.log"
     with log.open("w") as file:
         process = subprocess.Popen(
             ["dvc", "repro"], cwd=project.path, env=project.env, stdout=file,
-            stderr=subprocess.STDOUT, start_new_session=True,
+            stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_heed_ctrl_c,
         )  # fmt: skip
         deadline = time.monotonic() + 120
         while f"experiment tiny: {stage}" not in log.read_text():
