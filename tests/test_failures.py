@@ -68,6 +68,26 @@ def test_ctrl_c_in_each_stage_leaves_nothing_half_written(
     assert project.repro() in ([], ["config"])
 
 
+@pytest.mark.parametrize("delay", [0.1, 0.25, 0.4, 0.6])
+def test_an_interrupt_while_the_store_is_created_leaves_none_or_all(
+    project: Project, delay: float
+) -> None:
+    create = "from springfield.tracking import open_run; from pathlib import Path\n"
+    create += "with open_run(Path(), 'tiny', None, {}, {}): pass"
+    process = subprocess.Popen(
+        [sys.executable, "-c", create], cwd=project.path, env=project.env,
+        preexec_fn=_heed_ctrl_c, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    store, partial = project.path / "mlflow.db", project.path / ".mlflow.db.partial"
+    while not (store.exists() or partial.exists()):
+        time.sleep(0.001)
+    time.sleep(delay)
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=60)
+    assert not partial.exists()
+    project.run(sys.executable, "-c", create)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_full_disk_in_prepare(project: Project) -> None:
     project.springfield("compose", "data.source.sample=0.5")

@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from springfield.errors import UserError
+from springfield.files import atomic
 from springfield.progress import console
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import MLFlowLogger
 
+SQLITE = "sqlite:///"
 ORIGIN = "springfield.origin_run_id"
 """Tag of a run that stands for one in another store."""
 
 
 def store(root: Path) -> str:
     """Where runs are kept: `MLFLOW_TRACKING_URI`, or a SQLite file at the root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{root.resolve() / 'mlflow.db'}"
 
 
 @contextmanager
@@ -43,6 +45,7 @@ def open_run(
     from mlflow.exceptions import MlflowException
 
     uri = store(root)
+    _create_store(uri)
     mlflow.set_tracking_uri(uri)
     mlflow.set_system_metrics_sampling_interval(5)  # type: ignore[no-untyped-call]
     if run_id:
@@ -69,6 +72,24 @@ def open_run(
         if run_id is None:
             mlflow.delete_run(run.info.run_id)
         raise
+
+
+def _create_store(uri: str) -> None:
+    """Create the tables of a new SQLite store, all or none.
+
+    MLflow, interrupted while it creates them, leaves a store that never opens again.
+    """
+    from filelock import FileLock
+    from mlflow.tracking import MlflowClient
+
+    path = Path(uri.removeprefix(SQLITE))
+    if not uri.startswith(SQLITE) or path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        if not path.exists():
+            with atomic(path) as partial:
+                MlflowClient(f"{SQLITE}{partial}").search_experiments(max_results=1)
 
 
 def _find(run_id: str, experiment: str) -> str | None:
