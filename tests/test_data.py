@@ -58,7 +58,7 @@ def prepare_in(folder: Path, params: PrepareParams = PREPARE) -> list[dict[str, 
     """Prepare the archives in `folder/raw`; the rows of the index."""
     prepare(
         params, [FOLDERS], folder / "raw", folder / "prepared",
-        folder / "data.json", workers=1,
+        folder / "data.json", folder / "data.html", workers=1,
     )  # fmt: skip
     with (folder / "prepared/index.csv").open() as file:
         return list(csv.DictReader(file))
@@ -77,7 +77,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def split_in(folder: Path, params: SplitParams, seed: int, out: Path) -> pd.DataFrame:
     """The sides of the sample beside its index."""
     split(params, seed, folder / "prepared/index.csv", out / "split.csv", out / "split.json")
-    index = pd.read_csv(folder / "prepared/index.csv")
+    index = pd.read_csv(folder / "prepared/index.csv", keep_default_na=False)
     return index.merge(pd.read_csv(out / "split.csv"), on="id")
 
 
@@ -126,10 +126,61 @@ def test_max_per_class_caps_the_large_classes_only(sample: Path, tmp_path: Path)
     assert counts["june_marsh"] == CAST["june_marsh"].frames
 
 
+@pytest.fixture
+def with_official(tmp_path: Path) -> Path:
+    """Two classes of 40 pictures, and ten more of one of them as the set's own test set."""
+    files = two_classes(40) | {f"test/a_{n}.png": picture(500 + n) for n in range(9)}
+    files["test/a_9.png"] = files["set/a/0.png"] + b"\0"  # a near-duplicate of one of train or val
+    make_zip(tmp_path / "raw/set.zip", files)
+    layouts = [Layout(r"^set/(?P<class>[^/]+)/"), Layout(r"^test/(?P<class>.+)_\d+", "test")]
+    prepare(
+        PREPARE, layouts, tmp_path / "raw", tmp_path / "prepared", tmp_path / "data.json",
+        tmp_path / "data.html", workers=1,
+    )  # fmt: skip
+    return tmp_path
+
+
+def test_an_official_test_set_is_the_test_side_or_kept_apart(with_official: Path) -> None:
+    out = with_official
+    frames = split_in(out, replace(GROUPED, strategy=Strategy.official), 1, out)
+    test = frames[frames["split"] == "test"]
+    assert set(test["official_split"]) == {"test"}
+    assert len(test) == 10
+    assert "official_test" not in read_split(out / "prepared", out / "split.csv")[1]
+    report = json.loads((out / "split.json").read_text())
+    assert report["crossing_pairs"] == 1
+    assert report["not_on_each_side"] == ["b"]
+
+    frames = split_in(out, GROUPED, 1, out)
+    assert set(frames["official_split"]) == {""}
+    classes, sides = read_split(out / "prepared", out / "split.csv")
+    apart = sides["official_test"]
+    assert (classes, len(apart.ids), set(apart.labels)) == (["a", "b"], 10, {0})
+    assert json.loads((out / "split.json").read_text())["official_test"]["frames"] == 10
+
+
+def test_a_set_without_a_test_set_of_its_own_is_told_so(sample: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no test set of its own"):
+        split_in(sample, replace(GROUPED, strategy=Strategy.official), 1, tmp_path)
+
+
 def test_seeds_give_other_splits_and_the_same_seed_the_same(sample: Path, tmp_path: Path) -> None:
     one, again, two = (split_in(sample, GROUPED, seed, tmp_path) for seed in (1, 1, 2))
     assert one["split"].equals(again["split"])
     assert not one["split"].equals(two["split"])
+
+
+@pytest.mark.parametrize("distance", [0, 3, 10, 17, 30])
+def test_near_duplicates_are_all_found(distance: int) -> None:
+    rng = np.random.default_rng(distance)
+    shots = rng.integers(0, 2**63, 150, np.uint64)
+    hashes = np.repeat(shots, 4)
+    for _ in range(max(1, distance // 4)):
+        hashes ^= np.uint64(1) << rng.integers(0, 64, len(hashes)).astype(np.uint64)
+    close = np.bitwise_count(hashes[:, None] ^ hashes[None]) <= distance
+    expected = np.argwhere(np.triu(close, 1)).tolist()
+    assert near_duplicates(hashes, distance).tolist() == expected
+    assert expected or distance == 0
 
 
 def test_near_duplicates_are_the_pairs_within_the_distance() -> None:
@@ -158,7 +209,7 @@ def test_zip_and_tar_yield_the_same_images(tmp_path: Path) -> None:
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     one, two = (
-        [(item.path, item.label, content) for item, content in labelled(archive, [FOLDERS])]
+        [(item.path, item.label, item.content) for item in labelled(archive, [FOLDERS]) if item]
         for archive in (zipped, tmp_path / "set.tar.gz")
     )
     assert one == two
@@ -180,7 +231,7 @@ def test_layouts_tell_classes_and_official_splits(tmp_path: Path) -> None:
         Layout(r"^simpsons_dataset/(?P<class>[^/]+)/[^/]+$"),
         Layout(r"_testset/.*/(?P<class>.+)_\d+\.jpg$", split="test"),
     ]
-    found = [(item.label, item.official_split) for item, _ in labelled(kaggle, layouts)]
+    found = [(i.label, i.official_split) for i in labelled(kaggle, layouts) if i]
     assert sorted(found) == [("bart", ""), ("ned_flanders", "test")]
 
 
@@ -195,14 +246,13 @@ def test_prepare_keeps_what_can_be_used_and_lists_the_rest(tmp_path: Path) -> No
     assert {(row["width"], row["height"]) for row in rows} == {("80", "60")}
     images = ImageStore(tmp_path / "prepared/images.arrow")
     assert images[rows[0]["id"]].shape == (30, 40, 3)
-    refused = {
-        r["source"]: r["reason"]
-        for r in json.loads((tmp_path / "data.json").read_text())["refused_images"]
-    }
-    assert refused == {
-        "set.zip!set/a/page.jpg": "not an image",
-        "set.zip!set/b/again.png": "same bytes as set.zip!set/b/0.png",
-    }
+    report = json.loads((tmp_path / "data.json").read_text())
+    assert report["refused"] == [
+        {"source": "set.zip!set/a/page.jpg", "reason": "a page, not a picture"}
+    ]
+    assert report["duplicates"] == [
+        {"source": "set.zip!set/b/again.png", "reason": "the same as set.zip!set/b/0.png"}
+    ]
 
 
 def test_kept_pixels_are_those_of_the_picture(tmp_path: Path) -> None:
@@ -237,7 +287,7 @@ def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
     content = bytearray(archive.read_bytes())
     content[60:400] = bytes(340)
     archive.write_bytes(content)
-    with pytest.raises(UserError, match=r"set.zip: damaged archive"):
+    with pytest.raises(UserError, match=r"set/a/0.png: damaged in the archive"):
         prepare_in(tmp_path)
 
 

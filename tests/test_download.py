@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -41,7 +42,7 @@ def mirror(tmp_path: Path) -> tuple[Path, RemoteFile]:
 
 
 def get(file: RemoteFile, out: Path, mirror: str | None, root: Path) -> Path:
-    download(SourceParams(files=[file]), out, mirror, root)
+    download(SourceParams(files=[file]), out, root / "arrived", mirror, root)
     return out / "my set.zip"
 
 
@@ -63,7 +64,7 @@ def test_a_mirror_is_a_server(mirror: tuple[Path, RemoteFile], tmp_path: Path) -
         assert archive.is_file()
         missing = RemoteFile("sets/other.zip", "0" * 64)
         with pytest.raises(UserError, match=r"cannot download other.zip: .*404"):
-            download(SourceParams(files=[missing]), tmp_path / "no", address, tmp_path)
+            get(missing, tmp_path / "no", address, tmp_path)
 
 
 def test_a_damaged_file_is_refused_and_nothing_is_left(
@@ -73,7 +74,49 @@ def test_a_damaged_file_is_refused_and_nothing_is_left(
         file.write(b"!")
     with pytest.raises(UserError, match=r"my set.zip is damaged or another file"):
         get(mirror[1], tmp_path / "raw", "mirror", tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mirror"]
+    assert not (tmp_path / "raw").exists()
+    assert not list((tmp_path / "arrived").iterdir())
+
+
+class Broken(http.server.SimpleHTTPRequestHandler):
+    """Serves `content`, breaks off in the middle while `whole` is false, knows ranges."""
+
+    content = b""
+    whole = False
+    sent: ClassVar[list[int]] = []
+
+    def do_GET(self) -> None:  # noqa: D102
+        asked = self.headers.get("Range")
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        rest = self.content[start:]
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(rest)))
+        self.end_headers()
+        part = rest if self.whole else rest[: len(rest) // 2]
+        self.sent.append(len(part))
+        self.wfile.write(part)
+
+
+def test_a_broken_download_goes_on_where_it_broke(tmp_path: Path) -> None:
+    names = ("one.zip", "two.zip")
+    contents = {name: name.encode() * 300_000 for name in names}
+    files = [RemoteFile(n, hashlib.sha256(contents[n]).hexdigest()) for n in names]
+
+    class One(Broken):
+        def do_GET(self) -> None:
+            self.content = contents[self.path.strip("/")]
+            self.whole = self.path == "/one.zip" or len(self.sent) > 1
+            super().do_GET()
+
+    with serve(One) as address:
+        source, arrived = SourceParams(files=files), tmp_path / "arrived"
+        with pytest.raises(UserError, match=r"two.zip: the connection broke after 1.1 of 2.1 MB"):
+            download(source, tmp_path / "raw", arrived, address, tmp_path)
+        assert not (tmp_path / "raw").exists()
+        download(source, tmp_path / "raw", arrived, address, tmp_path)
+    assert {n: (tmp_path / "raw" / n).read_bytes() for n in names} == contents
+    assert One.sent == [2_100_000, 1_050_000, 1_050_000]  # nothing was fetched twice
+    assert not list((tmp_path / "arrived").iterdir())
 
 
 def test_without_a_mirror_it_says_what_to_set(
@@ -88,7 +131,7 @@ def test_without_a_mirror_it_says_what_to_set(
 def test_a_server_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
     file = RemoteFile("a.zip", "0" * 64, url="http://127.0.0.1:9/a.zip")
     with pytest.raises(UserError, match=r"cannot download a.zip: .*SPRINGFIELD_MIRROR"):
-        download(SourceParams(files=[file]), tmp_path / "raw", None, tmp_path)
+        get(file, tmp_path / "raw", None, tmp_path)
 
 
 def test_a_local_folder_is_packed_the_same_every_time(
@@ -99,11 +142,11 @@ def test_a_local_folder_is_packed_the_same_every_time(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
     for out in ("one", "two"):
-        download(SourceParams(folder="set"), tmp_path / out, None, tmp_path)
+        download(SourceParams(folder="set"), tmp_path / out, tmp_path / "arrived", None, tmp_path)
     assert (tmp_path / "one/set.zip").read_bytes() == (tmp_path / "two/set.zip").read_bytes()
     assert "a/0.png" in zipfile.ZipFile(tmp_path / "one/set.zip").namelist()
     with pytest.raises(UserError, match="does not exist; put your pictures there"):
-        download(SourceParams(folder="sets"), tmp_path / "no", None, tmp_path)
+        download(SourceParams(folder="sets"), tmp_path / "no", tmp_path / "arrived", None, tmp_path)
 
 
 def kaggle_handler(content: bytes, requests: list[str]) -> type[http.server.BaseHTTPRequestHandler]:
@@ -140,7 +183,7 @@ def test_kaggles_archive_counts_repeated_folders_once(project: Project) -> None:
     assert "the-simpsons-characters-dataset" in "".join(requests)
     project.springfield("prepare")
     report = json.loads((project.path / "reports/data.json").read_text())
-    assert (report["images"], report["refused"]) == (249, 0)
+    assert (report["images"], report["refused"]) == (249, [])
 
 
 def test_kaggle_out_of_reach_is_one_line(project: Project) -> None:

@@ -34,7 +34,8 @@ ONNX, INT8 = Path("models/springfield.onnx"), Path("models/springfield.int8.onnx
 CARD = Path("models/model.json")
 METRICS, RUN = Path("reports/metrics.json"), Path("reports/run.json")
 TRAINING, EVALUATION = Path("reports/train"), Path("reports/evaluate")
-DATA_REPORT, SPLIT_REPORT = Path("reports/data.json"), Path("reports/split.json")
+DATA_REPORT, DATA_PAGE = Path("reports/data.json"), Path("reports/data.html")
+SPLIT_REPORT = Path("reports/split.json")
 AUGMENT_PICTURE, EXPORT_REPORT = Path("reports/augment.png"), Path("reports/export.json")
 
 INTERRUPTED = (1, 130)
@@ -77,7 +78,7 @@ def download() -> None:
     from springfield.download import download
 
     params = _start("download")
-    download(params.data.source, RAW, MIRROR, ROOT)
+    download(params.data.source, RAW, ROOT / ".springfield/downloads", MIRROR, ROOT)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -86,7 +87,7 @@ def prepare() -> None:
     from springfield.prepare import prepare
 
     params = _start("prepare")
-    prepare(params.prepare, params.data.layout, RAW, PREPARED, DATA_REPORT)
+    prepare(params.prepare, params.data.layout, RAW, PREPARED, DATA_REPORT, DATA_PAGE)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -275,15 +276,16 @@ def summary() -> None:
     except FileNotFoundError as error:
         raise UserError(f"{METRICS} does not exist; run 'dvc repro' first") from error
     table = Table("", "frames", "accuracy", "macro-F1")
-    for side in ("val", "test"):
+    for side in [name for name in ("val", "test", "official_test") if name in metrics]:
         scores = metrics[side]
         accuracy, macro_f1 = f"{scores['accuracy']:.4f}", f"{scores['macro_f1']:.4f}"
-        table.add_row(side, str(scores["n"]), accuracy, macro_f1)
+        table.add_row(side.replace("_", " "), str(scores["n"]), accuracy, macro_f1)
     if linear := metrics.get("baseline"):
         accuracy, macro_f1 = f"{linear['accuracy']:.4f}", f"{linear['macro_f1']:.4f}"
         table.add_row("test, logistic regression on pixels", "", accuracy, macro_f1)
     console.print(table)
     console.print(f"model    {ONNX} ({ONNX.stat().st_size / 1e6:.1f} MB), {INT8}, {CARD}")
+    console.print(f"data     {DATA_PAGE}")
     console.print(f"plots    {EVALUATION}/confusion.png, {TRAINING}/curves.png, {AUGMENT_PICTURE}")
     console.print("next     make ui                                  compare runs in MLflow")
     console.print("         dvc exp run -S optimizer.lr=3e-4         another learning rate")

@@ -35,12 +35,16 @@ class SourceParams:
             )
 
 
-def download(source: SourceParams, out: Path, mirror: str | None, root: Path) -> None:
+def download(
+    source: SourceParams, out: Path, arrived: Path, mirror: str | None, root: Path
+) -> None:
     """Put the archives of a data set and `source.json` into the folder `out`.
 
     Args:
         source: where the data comes from.
         out: the folder to write; it appears whole or not at all.
+        arrived: folder for what has arrived so far, which a later run goes on with; emptied
+            when all of it has.
         mirror: a folder or URL that is asked first for files known by their hash.
         root: the primary repository, which `mirror` is relative to.
 
@@ -54,7 +58,7 @@ def download(source: SourceParams, out: Path, mirror: str | None, root: Path) ->
         elif source.files:
             origin = {"files": [file.path for file in source.files]}
             for file in source.files:
-                fetch(file, partial / Path(file.path).name, mirror, root)
+                _link(fetch(file, arrived, mirror, root), partial / file.name)
         elif source.kaggle:
             origin = {"kaggle": source.kaggle}
             fetch_kaggle(source.kaggle, partial / f"{source.kaggle.split('/')[1]}.zip")
@@ -66,6 +70,16 @@ def download(source: SourceParams, out: Path, mirror: str | None, root: Path) ->
             for path in sorted(partial.iterdir())
         }
         write_json(partial / "source.json", {"origin": origin, "archives": archives})
+    for file in source.files:
+        (arrived / file.name).unlink()
+
+
+def _link(path: Path, to: Path) -> None:
+    """Put a file at a second place, without a second copy where the disk can."""
+    try:
+        to.hardlink_to(path)
+    except OSError:
+        shutil.copyfile(path, to)
 
 
 def _copy_local(path: Path, out: Path) -> None:

@@ -47,7 +47,8 @@ def evaluate(
         checkpoint: the folder that train wrote.
         prepared: the folder that prepare wrote.
         split: the table that split wrote.
-        metrics: JSON file to write: `val` and `test`, and the same by class.
+        metrics: JSON file to write: `val`, `test` and, if the data set has one that the split
+            leaves out, `official_test`; and the same by class.
         calibration: JSON file to write: the temperature.
         report: folder to write: `predictions.csv` and `confusion.png`, both of test.
         device: where the network runs.
@@ -67,14 +68,15 @@ def evaluate(
     images = ImageStore(prepared / "images.arrow")
     classes, sides = read_split(prepared, split)
     assert classes == model.architecture.classes
-    logits = {side: _logits(model, images, sides[side].ids, side) for side in ("val", "test")}
+    measured = [side for side in ("val", "test", "official_test") if side in sides]
+    logits = {side: _logits(model, images, sides[side].ids, side) for side in measured}
     result: dict[str, Any] = {}
-    for side in ("val", "test"):
+    for side in measured:
         loss = measure.cross_entropy(logits[side], sides[side].labels)
         result[side] = {**measure.scores(sides[side].labels, logits[side].argmax(1)), "loss": loss}
     result["per_class"] = {
         side: measure.scores_by_class(sides[side].labels, logits[side].argmax(1), classes)
-        for side in ("val", "test")
+        for side in measured
     }
     if params.baseline:
         result["baseline"] = _baseline(images, sides)

@@ -34,10 +34,16 @@ class Side:
 
 
 def read_split(prepared: Path, split: Path) -> tuple[list[str], dict[str, Side]]:
-    """The classes of all frames in the split, sorted, and its three sides."""
+    """The classes of all frames in the split, sorted, and its three sides.
+
+    Where the data set has a test set of its own that the split leaves out, `official_test` is a
+    fourth one.
+    """
     index = pd.read_csv(prepared / "index.csv", keep_default_na=False, dtype=str)
-    frames = index.merge(pd.read_csv(split, dtype=str)[["id", "split"]], on="id")
-    classes = sorted(frames["class"].unique())
+    frames = index.merge(pd.read_csv(split, dtype=str)[["id", "split"]], on="id", how="left")
+    classes = sorted(frames.loc[frames["split"].notna(), "class"].unique())
+    left_out = frames["split"].isna() & (frames["official_split"] == "test")
+    frames.loc[left_out & frames["class"].isin(classes), "split"] = "official_test"
     sides = {
         str(name): Side(side["id"].to_list(), to_labels(side["class"], classes))
         for name, side in frames.groupby("split")

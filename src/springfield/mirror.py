@@ -1,8 +1,10 @@
 """Files known by their hash, from a mirror or else from the network."""
 
+import http.client
 import shutil
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -12,6 +14,7 @@ from springfield.files import atomic, sha256
 from springfield.progress import bar
 
 CHUNK = 1 << 20
+NEVER_SATISFIABLE = 416
 
 
 @dataclass
@@ -24,60 +27,98 @@ class RemoteFile:
     url: str | None = None
     """Where it is without a mirror; none: from a mirror only."""
 
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return Path(self.path).name
+
+
+def fetch(file: RemoteFile, folder: Path, mirror: str | None, root: Path) -> Path:
+    """Put a file into `folder`, from the mirror or else from its URL, and verify its hash.
+
+    What a broken download left there is gone on with, what is there already is not fetched again.
+
+    Args:
+        file: what to fetch.
+        folder: where to put it, under its name; it appears verified, or not at all.
+        mirror: a folder (relative to `root`) or a URL that is asked first.
+        root: the primary repository.
+
+    Returns:
+        the path of the verified file.
+
+    Raises:
+        UserError: nobody has the file, what they have is another file, or the connection broke.
+    """
+    target = folder / file.name
+    if target.is_file() and sha256(target) == file.sha256:
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    # Named by its hash: what is gone on with is a part of this file and of no other.
+    partial = folder / f".{file.sha256[:16]}.part"
+    if mirror and _is_url(mirror):
+        origin = f"{mirror.rstrip('/')}/{quote(file.path)}"
+        _download(origin, partial, file.name)
+    elif mirror and (root / mirror / file.path).is_file():
+        origin = str(root / mirror / file.path)
+        with atomic(partial) as copy:
+            shutil.copyfile(origin, copy)
+    elif file.url:
+        origin = file.url
+        _download(origin, partial, file.name)
+    elif mirror:
+        raise UserError(f"the mirror {root / mirror} has no {file.path}; add it there")
+    else:
+        raise UserError(
+            f"{file.path} comes from a mirror only: set SPRINGFIELD_MIRROR to a folder or URL "
+            "that has it"
+        )
+    if (found := sha256(partial)) != file.sha256:
+        partial.unlink()
+        raise UserError(
+            f"{origin} is damaged or another file (sha256 {found[:12]}…, expected "
+            f"{file.sha256[:12]}…); replace it"
+        )
+    partial.rename(target)
+    return target
+
 
 def _is_url(place: str) -> bool:
     return urlsplit(place).scheme in ("http", "https")
 
 
-def _download(url: str, target: Path, name: str) -> None:
+def _download(url: str, partial: Path, name: str) -> None:
+    """Download what `partial` still lacks (all of it from a server that cannot give a part)."""
+    have = partial.stat().st_size if partial.is_file() else 0
+    rest = {"Range": f"bytes={have}-"} if have else {}
+    request = urllib.request.Request(url, headers=rest)  # noqa: S310
     try:
-        opened = urllib.request.urlopen(url, timeout=60)  # noqa: S310
-        with opened as response, target.open("wb") as file:
-            size = int(response.headers.get("Content-Length") or 0) or None
-            with bar(f"Downloading {name}", size) as (progress, task):
-                while chunk := response.read(CHUNK):
-                    file.write(chunk)
-                    progress.advance(task, len(chunk))
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+            resumed = response.status == 206
+            have = have if resumed else 0
+            length = response.headers.get("Content-Length")
+            total = have + int(length) if length else None
+            with (
+                partial.open("ab" if resumed else "wb") as file,
+                bar(f"Downloading {name}", total) as (progress, task),
+            ):
+                progress.advance(task, have)
+                with suppress(http.client.IncompleteRead):  # told below
+                    while chunk := response.read(CHUNK):
+                        file.write(chunk)
+                        have += len(chunk)
+                        progress.advance(task, len(chunk))
+    except urllib.error.HTTPError as error:
+        if error.code == NEVER_SATISFIABLE:  # all of it was there already
+            return
+        raise UserError(f"cannot download {name}: {url} answers {error}") from error
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         raise UserError(
             f"cannot download {name}: {error}; connect to the network or point "
             "SPRINGFIELD_MIRROR to a folder or URL that has it"
         ) from error
-
-
-def fetch(file: RemoteFile, target: Path, mirror: str | None, root: Path) -> None:
-    """Put a file at `target`, from the mirror or else from its URL, and verify its hash.
-
-    Args:
-        file: what to fetch.
-        target: where to put it; it appears whole and verified, or not at all.
-        mirror: a folder (relative to `root`) or a URL that is asked first.
-        root: the primary repository.
-
-    Raises:
-        UserError: nobody has the file, or what they have is another file.
-    """
-    if target.is_file() and sha256(target) == file.sha256:
-        return
-    with atomic(target) as partial:
-        if mirror and _is_url(mirror):
-            origin = f"{mirror.rstrip('/')}/{quote(file.path)}"
-            _download(origin, partial, target.name)
-        elif mirror and (root / mirror / file.path).is_file():
-            origin = str(root / mirror / file.path)
-            shutil.copyfile(origin, partial)
-        elif file.url:
-            origin = file.url
-            _download(origin, partial, target.name)
-        elif mirror:
-            raise UserError(f"the mirror {root / mirror} has no {file.path}; add it there")
-        else:
-            raise UserError(
-                f"{file.path} comes from a mirror only: set SPRINGFIELD_MIRROR to a folder or URL "
-                "that has it"
-            )
-        if (found := sha256(partial)) != file.sha256:
-            raise UserError(
-                f"{origin} is damaged or another file (sha256 {found[:12]}…, expected "
-                f"{file.sha256[:12]}…); replace it"
-            )
+    if total is not None and have < total:
+        raise UserError(
+            f"cannot download {name}: the connection broke after {have / 1e6:.1f} of "
+            f"{total / 1e6:.1f} MB; run it again to go on from there"
+        )

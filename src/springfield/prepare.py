@@ -1,27 +1,30 @@
 """Stage prepare: decode and check every image once, so that nothing later has to."""
 
-import csv
 import hashlib
 import io
 import multiprocessing
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import imagehash
 import joblib
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from springfield.data_page import write_data_page
 from springfield.errors import UserError
 from springfield.files import atomic, write_json
 from springfield.processes import end_with_parent
 from springfield.progress import track
 from springfield.readers import Item, Layout, labelled
-from springfield.store import encode, write_images
+from springfield.store import ImageStore, encode, write_images
 
 INDEX_COLUMNS = (
     "id", "class", "source", "width", "height", "sha256", "phash", "official_split",
@@ -52,6 +55,7 @@ class _Prepared:
     """An image decoded and encoded again, or why that was not possible."""
 
     item: Item
+    """Without its content."""
     sha256: str
     width: int = 0
     height: int = 0
@@ -60,17 +64,15 @@ class _Prepared:
     refused: str = ""
 
 
-def _prepare_one(item: Item, content: bytes, params: PrepareParams) -> _Prepared:
-    digest = hashlib.sha256(content).hexdigest()
+def _prepare_one(item: Item, params: PrepareParams) -> _Prepared:
+    digest = hashlib.sha256(item.content).hexdigest()
+    known = replace(item, content=b"")
+    if item.problem:
+        return _Prepared(known, digest, refused=item.problem)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content)) as opened:
-                image = ImageOps.exif_transpose(opened).convert("RGB")
-    except UnidentifiedImageError:
-        return _Prepared(item, digest, refused="not an image")
-    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
-        return _Prepared(item, digest, refused=str(error))
+        image = decode(item.content)
+    except ValueError as error:
+        return _Prepared(known, digest, refused=str(error))
     width, height = image.size
     phash = str(imagehash.phash(image))
     if (shorter := min(width, height)) > params.shorter_side:
@@ -78,34 +80,60 @@ def _prepare_one(item: Item, content: bytes, params: PrepareParams) -> _Prepared
         scaled = (round(width * scale), round(height * scale))
         image = image.resize(scaled, Image.Resampling.LANCZOS, reducing_gap=3.0)
     jpeg = encode(np.asarray(image), params.quality)
-    return _Prepared(item, digest, width, height, phash, jpeg)
+    return _Prepared(known, digest, width, height, phash, jpeg)
 
 
-def _prepare_batch(batch: list[tuple[Item, bytes]], params: PrepareParams) -> list[_Prepared]:
-    return [_prepare_one(item, content, params) for item, content in batch]
+def decode(content: bytes) -> Image.Image:
+    """The picture that people see in these bytes, as RGB.
+
+    Its EXIF orientation is applied, 16 bits become 8, what is transparent becomes white.
+
+    Raises:
+        ValueError: there is none, or it cannot be read; the text says why.
+    """
+    if not content:
+        raise ValueError("an empty file")
+    start = content[:512].lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
+        raise ValueError("a page, not a picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content)) as opened:
+                frames = getattr(opened, "n_frames", 1)
+                if frames > 1 and opened.format != "MPO":  # a camera's JPEG with a preview
+                    raise ValueError(f"an animation of {frames} frames")
+                opened.load()
+                return _as_rgb(ImageOps.exif_transpose(opened))
+    except UnidentifiedImageError:
+        raise ValueError("not a picture of a known format") from None
+    except Exception as error:  # decoders raise anything for bytes made to break them
+        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
 
 
-def _batches(archives: list[Path], layouts: list[Layout]) -> Iterator[list[tuple[Item, bytes]]]:
-    batch: list[tuple[Item, bytes]] = []
-    for archive in archives:
-        for labelled_file in labelled(archive, layouts):
-            batch.append(labelled_file)
-            if len(batch) == BATCH:
-                yield batch
-                batch = []
-    if batch:
-        yield batch
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("floating-point pixels")
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
 
 
-def _prepared(
-    archives: list[Path], layouts: list[Layout], params: PrepareParams, workers: int
-) -> Iterator[_Prepared]:
+def _prepare_batch(batch: list[Item], params: PrepareParams) -> list[_Prepared]:
+    return [_prepare_one(item, params) for item in batch]
+
+
+def _prepared(items: Iterator[Item], params: PrepareParams, workers: int) -> Iterator[_Prepared]:
     """Decode in `workers` processes, in order, with only a few batches in memory."""
-    batches = _batches(archives, layouts)
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(workers, context, end_with_parent) as pool:
         waiting = []
-        for batch in batches:
+        while batch := list(islice(items, BATCH)):
             waiting.append(pool.submit(_prepare_batch, batch, params))
             if len(waiting) > 2 * workers:
                 yield from waiting.pop(0).result()
@@ -119,6 +147,7 @@ def prepare(
     raw: Path,
     out: Path,
     report: Path,
+    page: Path,
     workers: int | None = None,
 ) -> None:
     """Write every usable image of the archives, downscaled, and an index.
@@ -128,7 +157,8 @@ def prepare(
         layouts: which files are images, and of which class.
         raw: the folder that download wrote.
         out: folder to write: `images.arrow` and `index.csv`.
-        report: JSON file to write: counts, and what was refused and why.
+        report: JSON file to write: counts, and what was not used and why.
+        page: HTML file to write: the same for people, with samples of each class.
         workers: processes that decode; default: one per core.
 
     Raises:
@@ -137,69 +167,79 @@ def prepare(
     archives = sorted(path for path in raw.glob("*") if path.suffix != ".json")
     if not archives:
         raise UserError(f"{raw} has no archive; run 'springfield download' first")
-    rows: list[dict[str, object]] = []
-    refused: list[dict[str, str]] = []
-    seen: dict[str, str] = {}
+    rows: list[tuple[Any, ...]] = []
+    listed: dict[str, list[dict[str, str]]] = {"refused": [], "conflicts": [], "duplicates": []}
     found: Counter[str] = Counter()
+    seen: dict[str, Item] = {}
+    unmatched = 0
 
-    def usable(images: Iterator[_Prepared]) -> Iterator[tuple[str, bytes]]:
+    def items() -> Iterator[Item]:
+        nonlocal unmatched
+        for archive in archives:
+            for item in labelled(archive, layouts):
+                if item is None:
+                    unmatched += 1
+                else:
+                    yield item
+
+    def usable(images: Iterable[_Prepared]) -> Iterator[tuple[str, bytes]]:
         for image in images:
             item, image_id = image.item, image.sha256[:16]
             found[item.label] += 1
-            reason = image.refused
-            if not reason and image_id in seen:
-                reason = f"same bytes as {seen[image_id]}"
-            if reason:
-                refused.append({"source": item.source, "reason": reason})
-                continue
-            seen[image_id] = item.source
-            values = (
-                image_id, item.label, item.source, image.width, image.height,
-                image.sha256, image.phash, item.official_split,
-            )  # fmt: skip
-            rows.append(dict(zip(INDEX_COLUMNS, values, strict=True)))
-            yield image_id, image.jpeg
+            if image.refused:
+                listed["refused"].append({"source": item.source, "reason": image.refused})
+            elif first := seen.get(image_id):
+                kind = "duplicates" if first.label == item.label else "conflicts"
+                same = f"the same as {first.source}"
+                listed[kind].append({"source": item.source, "reason": same})
+            else:
+                seen[image_id] = item
+                rows.append(
+                    (
+                        image_id, item.label, item.source, image.width, image.height,
+                        image.sha256, image.phash, item.official_split,
+                    )
+                )  # fmt: skip
+                yield image_id, image.jpeg
 
     with atomic(out, directory=True) as partial:
-        images = _prepared(archives, layouts, params, workers or joblib.cpu_count())
+        images = _prepared(items(), params, workers or joblib.cpu_count())
         write_images(partial / "images.arrow", usable(track(images, "Preparing images")))
-        counts = Counter(str(row["class"]) for row in rows)
-        unusable = [entry for entry in refused if not entry["reason"].startswith("same bytes")]
-        _check(counts, found, unusable, params)
-        with (partial / "index.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, INDEX_COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        write_json(
-            report,
-            {
-                "images": len(rows),
-                "refused": len(refused),
-                # Lists, because DVC would show each value of a dictionary as a metric.
-                "classes": [{"class": name, "images": counts[name]} for name in sorted(counts)],
-                "refused_images": refused,
-            },
-        )
+        index = pd.DataFrame(rows, columns=list(INDEX_COLUMNS))
+        _check(index, found, listed["refused"], params)
+        index.to_csv(partial / "index.csv", index=False, lineterminator="\n")
+        counts = index["class"].value_counts().sort_index()
+        content = {
+            "files": found.total() + unmatched,
+            "images": len(index),
+            "unmatched": unmatched,
+            # Lists, because DVC would show each value of a dictionary as a metric.
+            "classes": [{"class": name, "images": int(n)} for name, n in counts.items()],
+            **listed,
+        }
+        write_data_page(index, ImageStore(partial / "images.arrow"), content, page)
+        write_json(report, content)
 
 
 def _check(
-    counts: Counter[str],
+    index: pd.DataFrame,
     found: Counter[str],
-    unusable: list[dict[str, str]],
+    refused: list[dict[str, str]],
     params: PrepareParams,
 ) -> None:
     if not found:
         raise UserError("the archives hold no picture that data.layout matches")
-    if len(unusable) > params.max_refused * found.total():
-        first = unusable[0]
+    if len(refused) > params.max_refused * found.total():
+        first = refused[0]
         raise UserError(
-            f"{len(unusable)} of {found.total()} pictures cannot be used, more than "
+            f"{len(refused)} of {found.total()} pictures cannot be used, more than "
             f"prepare.max_refused={params.max_refused} allows; the first: {first['source']}: "
             f"{first['reason']}"
         )
-    if missing := sorted(set(found) - set(counts)):
+    classes = set(index["class"])
+    if missing := sorted(set(found) - classes):
         raise UserError(
             f"class '{missing[0]}' has no usable picture; add some or remove its folder"
         )
-    if len(counts) < 2:
-        raise UserError(f"only one class found, '{next(iter(counts))}'; a classifier needs two")
+    if len(classes) < 2:
+        raise UserError(f"only one class found, '{min(classes)}'; a classifier needs two")

@@ -2,6 +2,7 @@
 
 import lzma
 import re
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -16,6 +17,10 @@ UNREADABLE = (
     RuntimeError, NotImplementedError,
 )  # fmt: skip
 """What zipfile and tarfile raise for damage, encryption and compressions they do not know."""
+NOT_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+"""Control characters, and bytes that are not UTF-8."""
+MAX_BYTES = 256 << 20
+"""No picture is larger; what is may be a bomb."""
 
 
 @dataclass
@@ -38,12 +43,15 @@ class Layout:
 
 @dataclass(frozen=True)
 class Item:
-    """A labelled image inside an archive."""
+    """A file inside an archive that a layout matches."""
 
     archive: str
     path: str
     label: str
     official_split: str
+    content: bytes = b""
+    problem: str = ""
+    """Why it cannot be read; empty: it could."""
 
     @property
     def source(self) -> str:
@@ -51,40 +59,95 @@ class Item:
         return f"{self.archive}!{self.path}"
 
 
+@dataclass(frozen=True)
+class Entry:
+    """Anything inside an archive."""
+
+    path: str
+    content: bytes | None
+    """None: a folder, or what cannot be read."""
+    problem: str = ""
+    """Why it cannot be read."""
+
+
 def is_archive(path: Path) -> bool:
     """Whether `path` is a file that this module can read."""
     return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
 
 
-def members(archive: Path) -> Iterator[tuple[str, bytes | None]]:
-    """Yield the path and the bytes of everything in an archive, in order of the paths.
-
-    Folders are yielded with `None` instead of bytes; links and devices are not yielded.
+def entries(archive: Path) -> Iterator[Entry]:
+    """Yield everything in an archive, in order of the paths.
 
     Raises:
         UserError: the archive is damaged or of no known kind.
     """
     try:
         if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as zipped:
-                for info in sorted(zipped.infolist(), key=lambda info: info.filename):
-                    yield info.filename, None if info.is_dir() else zipped.read(info)
+            yield from _zip_entries(archive)
         elif tarfile.is_tarfile(archive):
-            with tarfile.open(archive) as tar:
-                for member in sorted(tar.getmembers(), key=lambda member: member.name):
-                    file = tar.extractfile(member) if member.isfile() else None
-                    if file or member.isdir():
-                        yield member.name, file.read() if file else None
+            yield from _tar_entries(archive)
         else:
-            raise UserError(f"{archive}: neither a zip nor a tar; delete it and download it again")
+            raise UserError(f"{archive}: neither a zip nor a tar; get it again")
     except UNREADABLE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise UserError(f"{archive}: damaged archive ({error}); get it again") from error
 
 
-def labelled(archive: Path, layouts: list[Layout]) -> Iterator[tuple[Item, bytes]]:
-    """Yield every labelled file of an archive with its bytes.
+def _zip_entries(archive: Path) -> Iterator[Entry]:
+    with zipfile.ZipFile(archive) as zipped:
+        for info in sorted(zipped.infolist(), key=lambda info: info.filename):
+            name = info.filename
+            if info.is_dir():
+                yield Entry(name, None)
+            elif problem := _name_problem(name) or _size_problem(info.file_size):
+                yield Entry(name, None, problem)
+            elif stat.S_ISLNK(info.external_attr >> 16):
+                yield Entry(name, None, "a link")
+            else:
+                try:
+                    yield Entry(name, zipped.read(info))
+                except UNREADABLE as error:
+                    yield Entry(name, None, f"damaged in the archive ({error})")
+
+
+def _tar_entries(archive: Path) -> Iterator[Entry]:
+    with tarfile.open(archive) as tar:
+        for member in sorted(tar.getmembers(), key=lambda member: member.name):
+            name = member.name
+            if member.isdir():
+                yield Entry(name, None)
+            elif problem := _name_problem(name) or _size_problem(member.size):
+                yield Entry(name, None, problem)
+            elif not member.isfile():
+                yield Entry(
+                    name, None, "a link" if member.islnk() or member.issym() else "a device"
+                )
+            else:
+                file = tar.extractfile(member)
+                yield Entry(name, file.read() if file else b"")
+
+
+def _name_problem(name: str) -> str:
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", name):
+        return "a path that leads outside the archive"
+    if NOT_TEXT.search(name):
+        return "a name that is not text"
+    return ""
+
+
+def _as_text(name: str) -> str:
+    """A name that can be written into a table."""
+    return ascii(name) if NOT_TEXT.search(name) else name
+
+
+def _size_problem(size: int) -> str:
+    return f"unpacks to {size >> 20} MB" if size > MAX_BYTES else ""
+
+
+def labelled(archive: Path, layouts: list[Layout]) -> Iterator[Item | None]:
+    """Yield every file of an archive that a layout matches; None for every other one.
 
     The first layout whose pattern is found in a path decides; hidden files are passed over.
 
@@ -93,19 +156,26 @@ def labelled(archive: Path, layouts: list[Layout]) -> Iterator[tuple[Item, bytes
     """
     patterns = [(re.compile(layout.pattern), layout.split) for layout in layouts]
     empty: set[PurePosixPath] = set()
-    for name, content in members(archive):
-        path = PurePosixPath(name)
-        if content is None:
+    for entry in entries(archive):
+        path = PurePosixPath(entry.path)
+        if entry.content is None and not entry.problem:
             if any(pattern.search(f"{path}/file") for pattern, _ in patterns):
                 empty.add(path)
             continue
         empty -= set(path.parents)
-        if path.name.startswith("."):
-            continue
-        for pattern, split in patterns:
-            if match := pattern.search(name):
-                yield Item(archive.name, name, match["class"], split), content
-                break
+        found = ((pattern.search(entry.path), split) for pattern, split in patterns)
+        match, split = next((pair for pair in found if pair[0]), (None, ""))
+        if match is None or path.name.startswith("."):
+            yield None
+        else:
+            yield Item(
+                archive.name,
+                _as_text(entry.path),
+                _as_text(match["class"]),
+                split,
+                entry.content or b"",
+                entry.problem,
+            )
     if empty:
         raise UserError(
             f"{archive.name}: the class folder '{min(empty)}' is empty; "

@@ -3,7 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain, combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,10 @@ from springfield.files import atomic, write_json
 from springfield.progress import track
 
 SPLITS = ("train", "val", "test")
+LARGEST = 5
+MIN_PARTS, MAX_RADIUS = 3, 3
+"""Of a hash: at least so many parts, so that a part has at most 2^22 values; and how many bits of
+a part are flipped at most, so that the buckets to look into stay few."""
 
 
 class Strategy(StrEnum):
@@ -25,6 +31,8 @@ class Strategy(StrEnum):
     """Near-duplicate frames stay on one side: the honest score."""
     random = "random"
     """Every frame for itself: the score that others publish."""
+    official = "official"
+    """The data set's own test set; validation from the rest, near-duplicates on one side."""
 
 
 @dataclass
@@ -54,15 +62,36 @@ class SplitParams:
 
 
 def near_duplicates(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
-    """The pairs (P x 2, first < second) of 64-bit hashes at most `distance` bits apart."""
-    pairs = []
-    starts = range(0, len(hashes), 512)
-    for start in track(starts, "Comparing frames"):
-        block = hashes[start : start + 512, None]
-        first, second = np.nonzero(np.bitwise_count(block ^ hashes[None, start:]) <= distance)
-        later = second > first
-        pairs.append(np.stack([first[later], second[later]], axis=1) + start)
-    return np.concatenate(pairs) if pairs else np.empty((0, 2), np.int64)
+    """The pairs (P x 2, first < second) of 64-bit hashes at most `distance` bits apart.
+
+    Multi-index hashing (Norouzi et al., 2012): of hashes so close, one of a few parts differs in
+    at most `radius` bits, so only hashes in the buckets of such parts are compared.
+    """
+    n = len(hashes)
+    parts = max(MIN_PARTS, distance // (MAX_RADIUS + 1) + 1)
+    edges = [64 * part // parts for part in range(parts + 1)]
+    found = [np.empty(0, np.int64)]
+    for part in track(range(parts), "Comparing frames"):
+        bits = edges[part + 1] - edges[part]
+        keys = ((hashes >> np.uint64(edges[part])) & np.uint64(2**bits - 1)).astype(np.int32)
+        order = np.argsort(keys, kind="stable")
+        keys, ordered = keys[order], hashes[order]
+        counts = np.bincount(keys, minlength=2**bits)
+        starts, occupied = counts.cumsum() - counts, counts > 0
+        radius = distance // parts - (part > distance % parts)
+        for flips in chain.from_iterable(combinations(range(bits), r) for r in range(radius + 1)):
+            other = keys ^ np.int32(sum(1 << bit for bit in flips))
+            hits = np.flatnonzero(occupied[other])
+            other = other[hits]
+            first = np.repeat(hits, counts[other])
+            steps = np.arange(len(first)) - np.repeat(
+                counts[other].cumsum() - counts[other], counts[other]
+            )
+            second = np.repeat(starts[other], counts[other]) + steps
+            close = np.bitwise_count(ordered[first] ^ ordered[second]) <= distance
+            first, second = order[first[close]], order[second[close]]
+            found.append((first * n + second)[first < second])
+    return np.stack(np.divmod(np.unique(np.concatenate(found)), n), axis=1)
 
 
 def _groups(pairs: NDArray[np.int64], n: int) -> NDArray[np.int64]:
@@ -72,13 +101,14 @@ def _groups(pairs: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
-def _assign(frame: pd.DataFrame, params: SplitParams, rng: np.random.Generator) -> dict[int, str]:
+def _assign(
+    frame: pd.DataFrame, shares: dict[str, float], rng: np.random.Generator
+) -> dict[int, str]:
     """Give each unit a side: rare classes first, larger units first, the neediest side next.
 
     A side's need is the part of its share of a class that is still open (the first of train, val
     and test if equal), so that classes stay in proportion and those that can be are on each side.
     """
-    shares = {"train": 1 - params.val - params.test, "val": params.val, "test": params.test}
     totals = frame["class"].value_counts().sort_values(kind="stable")
     filled: Counter[tuple[str, str]] = Counter()
     sides: dict[int, str] = {}
@@ -87,14 +117,17 @@ def _assign(frame: pd.DataFrame, params: SplitParams, rng: np.random.Generator) 
         units = list(Counter(of_class.to_list()).items())
         for unit, size in sorted(rng.permutation(units).tolist(), key=lambda u: -u[1]):
             if unit not in sides:
-                need = {s: 1 - filled[str(label), s] / (shares[s] * total) for s in SPLITS}
-                sides[unit] = max(SPLITS, key=need.__getitem__)
+                need = {s: 1 - filled[str(label), s] / (shares[s] * total) for s in shares}
+                sides[unit] = max(shares, key=need.__getitem__)
             filled[str(label), sides[unit]] += size
     return sides
 
 
 def split(params: SplitParams, seed: int, index: Path, out: Path, report: Path) -> None:
     """Give each frame of the index a side.
+
+    The frames of an official test set are on the side test if the strategy is official; else
+    they are on none, and evaluate reports them apart.
 
     Args:
         params: strategy and shares.
@@ -104,41 +137,68 @@ def split(params: SplitParams, seed: int, index: Path, out: Path, report: Path) 
         report: JSON file to write: counts, groups, and near-duplicate pairs across the split.
 
     Raises:
-        UserError: a side gets no frame.
+        UserError: a side gets no frame, or there is no official test set.
     """
-    frame = pd.read_csv(index, dtype={"id": str, "class": str, "phash": str}, keep_default_na=False)
-    hashes = np.array([int(value, 16) for value in frame["phash"]], np.uint64)
+    text = {"id": str, "class": str, "source": str, "phash": str, "official_split": str}
+    frames = pd.read_csv(index, dtype=text, keep_default_na=False)
+    hashes = np.array([int(value, 16) for value in frames["phash"]], np.uint64)
     pairs = near_duplicates(hashes, params.distance)
-    frame["group"] = _groups(pairs, len(frame))
+    frames["group"] = _groups(pairs, len(frames))
+    official = frames["official_split"] == "test"
+    if params.strategy is Strategy.official and not official.any():
+        raise UserError("split.strategy=official: this data set has no test set of its own")
     rng = np.random.default_rng(seed)
+    pool = frames[~official]
     if params.max_per_class is not None:
-        drawn = frame.iloc[rng.permutation(len(frame))].groupby("class").head(params.max_per_class)
-        frame = drawn.sort_index()
-    grouped = params.strategy is Strategy.grouped
-    frame["unit"] = frame["group"] if grouped else np.arange(len(frame))
-    frame["split"] = frame["unit"].map(_assign(frame, params, rng))
-    if missing := set(SPLITS) - set(frame["split"]):
+        drawn = pool.iloc[rng.permutation(len(pool))].groupby("class").head(params.max_per_class)
+        pool = drawn.sort_index()
+    random = params.strategy is Strategy.random
+    pool = pool.assign(unit=np.arange(len(pool)) if random else pool["group"])
+    shares = {"train": 1 - params.val - params.test, "val": params.val, "test": params.test}
+    if params.strategy is Strategy.official:
+        shares = {"train": 1 - params.val, "val": params.val}
+    frames["split"] = pool["unit"].map(_assign(pool, shares, rng))
+    if params.strategy is Strategy.official:
+        frames.loc[official, "split"] = "test"
+    sided = frames.dropna(subset="split")
+    if missing := set(SPLITS) - set(sided["split"]):
         raise UserError(
             f"split: no frame for {', '.join(sorted(missing))}; add pictures, or make split.val "
             "and split.test larger"
         )
     with atomic(out) as partial:
-        frame[["id", "split", "group"]].to_csv(partial, index=False, lineterminator="\n")
-    side = frame["split"].reindex(range(len(hashes))).to_numpy()
-    first, second = side[pairs[:, 0]], side[pairs[:, 1]]
-    crossing = (first != second) & pd.notna(first) & pd.notna(second)
-    counts = frame.groupby(["class", "split"]).size().unstack(fill_value=0)
-    write_json(
-        report,
-        {
-            "strategy": params.strategy.value,
-            "frames": frame["split"].value_counts().to_dict(),
-            "groups": int(frame["group"].nunique()),
-            "largest_group": int(frame["group"].value_counts().max()),
-            "crossing_pairs": int(crossing.sum()),
-            "classes": [
-                {"class": str(label), **{s: int(counts.loc[label].get(s, 0)) for s in SPLITS}}
-                for label in counts.index
-            ],
+        sided[["id", "split", "group"]].to_csv(partial, index=False, lineterminator="\n")
+    write_json(report, _report(params, frames, sided, pairs))
+
+
+def _report(
+    params: SplitParams, frames: pd.DataFrame, sided: pd.DataFrame, pairs: NDArray[np.int64]
+) -> dict[str, Any]:
+    first, second = (frames["split"].to_numpy()[column] for column in pairs.T)
+    official = (frames["official_split"] == "test").to_numpy() & frames["split"].isna().to_numpy()
+    apart, other = (official[column] for column in pairs.T)
+    counts = sided.groupby(["class", "split"]).size().unstack(fill_value=0)
+    sizes = sided.groupby("group").agg(frames=("id", "size"), example=("source", "first"))
+    largest = sizes.sort_values("frames", ascending=False, kind="stable").head(LARGEST)
+    return {
+        "strategy": params.strategy.value,
+        "frames": {side: int((sided["split"] == side).sum()) for side in SPLITS},
+        "groups": len(sizes),
+        "crossing_pairs": int((pd.notna(first) & pd.notna(second) & (first != second)).sum()),
+        "official_test": {
+            "frames": int(official.sum()),
+            "pairs_with_train": int(
+                ((apart & (second == "train")) | (other & (first == "train"))).sum()
+            ),
         },
-    )
+        "largest_groups": largest.to_dict("records"),
+        "classes": [
+            {"class": str(label), **{side: int(row.get(side, 0)) for side in SPLITS}}
+            for label, row in counts.iterrows()
+        ],
+        "not_on_each_side": [
+            str(label)
+            for label, row in counts.iterrows()
+            if any(row.get(side, 0) == 0 for side in SPLITS)
+        ],
+    }

@@ -164,10 +164,9 @@ def train(
         model.drop_rate,
     )
     if model.weights:
-        file = weights / Path(model.weights.path).name
         weights.mkdir(parents=True, exist_ok=True)
         with FileLock(weights / "lock"):  # torchrun starts all processes at once
-            fetch(model.weights, file, mirror, root)
+            file = fetch(model.weights, weights, mirror, root)
         load_backbone(classifier, file)
     elif model.pretrained:
         load_backbone(classifier, _from_hub(model.backbone, model.pretrained))

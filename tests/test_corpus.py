@@ -1,0 +1,281 @@
+"""Bad and odd files of every kind, in every archive: each one is used, or refused with a reason."""
+
+import io
+import json
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from springfield.errors import UserError
+from springfield.prepare import PrepareParams, decode, prepare
+from springfield.readers import Layout
+from springfield.sources import pack
+from springfield.store import ImageStore
+
+PARAMS = PrepareParams(shorter_side=64, quality=95, max_refused=1.0)
+LAYOUT = Layout(r"^set/(?P<class>[^/]+)/[^/]+$")
+
+
+def pixels(seed: int, width: int = 80, height: int = 60) -> Image.Image:
+    """A smooth picture unlike those of other seeds."""
+    blocks = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    return Image.fromarray(blocks).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    content = io.BytesIO()
+    image.save(content, kind, **options)
+    return content.getvalue()
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def bomb() -> bytes:
+    """A PNG of 40,000 x 40,000 pixels in a few bytes."""
+    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 0, 0, 0, 0)
+    body = png_chunk(b"IDAT", zlib.compress(bytes(1000)))
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + body + png_chunk(b"IEND", b"")
+
+
+def rotated(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return saved(pixels(20 + orientation), "JPEG", exif=exif)
+
+
+def sixteen_bit(seed: int, kind: str) -> bytes:
+    grey = np.asarray(pixels(seed).convert("L")).astype(np.uint16) * 257
+    return saved(Image.fromarray(grey), kind)
+
+
+def animation(kind: str) -> bytes:
+    return saved(pixels(1), kind, save_all=True, append_images=[pixels(2), pixels(3)])
+
+
+JPEG, PNG = saved(pixels(4), "JPEG"), saved(pixels(5), "PNG")
+
+GOOD: dict[str, bytes] = {
+    "plain.jpg": saved(pixels(6), "JPEG"),
+    "progressive.jpg": saved(pixels(7), "JPEG", progressive=True),
+    "cmyk.jpg": saved(pixels(8).convert("CMYK"), "JPEG"),
+    "grey.jpg": saved(pixels(9).convert("L"), "JPEG"),
+    "grey.png": saved(pixels(10).convert("L"), "PNG"),
+    "grey-alpha.png": saved(pixels(11).convert("LA"), "PNG"),
+    "alpha.png": saved(pixels(12).convert("RGBA"), "PNG"),
+    "palette.png": saved(pixels(13).convert("P"), "PNG"),
+    "palette.gif": saved(pixels(14).convert("P"), "GIF"),
+    "one-bit.png": saved(pixels(15).convert("1"), "PNG"),
+    "sixteen-bit.png": sixteen_bit(16, "PNG"),
+    "sixteen-bit.tif": sixteen_bit(17, "TIFF"),
+    "webp.webp": saved(pixels(18), "WEBP"),
+    "bitmap.bmp": saved(pixels(19), "BMP"),
+    "png-inside.jpg": saved(pixels(30), "PNG"),
+    "jpeg-inside.png": saved(pixels(31), "JPEG"),
+    "no-suffix": saved(pixels(32), "JPEG"),
+    "UPPER.JPG": saved(pixels(33), "JPEG"),
+    "two words.jpg": saved(pixels(34), "JPEG"),
+    "-dash.jpg": saved(pixels(35), "JPEG"),
+    "Лиза 山.jpg": saved(pixels(36), "JPEG"),
+    "no\u00a0break.jpg": saved(pixels(37), "JPEG"),
+    "comma,quote\".jpg": saved(pixels(38), "JPEG"),
+    "a&b<c>.jpg": saved(pixels(39), "JPEG"),
+    "tiny.png": saved(pixels(40, 1, 1), "PNG"),
+    "wide.png": saved(pixels(41, 900, 3), "PNG"),
+    "tall.png": saved(pixels(42, 2, 700), "PNG"),
+    "large.jpg": saved(pixels(43, 3000, 2000), "JPEG"),
+    **{f"turned-{turn}.jpg": rotated(turn) for turn in range(1, 9)},
+}  # fmt: skip
+BAD: dict[str, tuple[bytes, str]] = {
+    "empty.jpg": (b"", "an empty file"),
+    "page.jpg": (b"<!DOCTYPE html><html><body>404</body></html>", "a page, not a picture"),
+    "page-too.png": (b"\n  <html><head></head></html>", "a page, not a picture"),
+    "drawing.jpg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "a page, not a picture"),
+    "xml.jpg": (b"<?xml version='1.0'?><Error/>", "a page, not a picture"),
+    "text.jpg": (b"no picture here\n", "not a picture of a known format"),
+    "zeros.jpg": (bytes(5000), "not a picture of a known format"),
+    "noise.png": (np.random.default_rng(0).bytes(3000), "not a picture of a known format"),
+    "program.jpg": (b"\x7fELF\x02\x01\x01" + bytes(200), "not a picture of a known format"),
+    "archive.jpg": (b"PK\x05\x06" + bytes(18), "not a picture of a known format"),
+    "model.png": (b"\x80\x04}\x94.", "not a picture of a known format"),
+    "cut-short.jpg": (JPEG[: len(JPEG) // 2], "truncated"),
+    "cut-to-header.jpg": (JPEG[:200], ""),
+    "cut-to-magic.jpg": (JPEG[:3], ""),
+    "cut-short.png": (PNG[: len(PNG) // 2], ""),
+    "cut-to-header.png": (PNG[:40], ""),
+    "flipped.png": (PNG[:60] + bytes(40) + PNG[100:], ""),
+    "bomb.png": (bomb(), "decompression bomb"),
+    "animation.gif": (animation("GIF"), "an animation of 3 frames"),
+    "animation.webp": (animation("WEBP"), "an animation of 3 frames"),
+    "animation.png": (animation("PNG"), "an animation of 3 frames"),
+    "float.tif": (saved(Image.fromarray(np.ones((9, 9), np.float32)), "TIFF"), "floating-point"),
+}
+ESCAPES = ("../outside.jpg", "set/a/../../../outside.jpg", "/outside.jpg", "..\\outside.jpg")
+
+
+def into_zip(path: Path, files: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w") as zipped:
+        for name, content in files.items():
+            zipped.writestr(name, content)
+        link = zipfile.ZipInfo("set/a/link.jpg")
+        link.external_attr = 0o120777 << 16
+        zipped.writestr(link, "/etc/passwd")
+
+
+def into_tar(path: Path, files: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+        for name, kind in (("link", tarfile.SYMTYPE), ("hard", tarfile.LNKTYPE)):
+            info = tarfile.TarInfo(f"set/a/{name}.jpg")
+            info.type, info.linkname = kind, "/etc/passwd"
+            tar.addfile(info)
+
+
+def into_folder(path: Path, files: dict[str, bytes]) -> None:
+    """As download packs a user's folder, with a link in it."""
+    folder = path.parents[1] / "pictures"
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    (folder / "set/a/link.jpg").symlink_to("/etc/passwd")
+    pack(folder, path)
+
+
+ARCHIVES: dict[str, Callable[[Path, dict[str, bytes]], None]] = {
+    "set.zip": into_zip,
+    "set.tar": into_tar,
+    "set.tar.gz": into_tar,
+    "packed.zip": into_folder,
+}
+
+
+def prepare_in(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    prepare(
+        PARAMS, [LAYOUT], folder / "raw", folder / "prepared", folder / "data.json",
+        folder / "data.html", workers=1,
+    )  # fmt: skip
+    index = pd.read_csv(folder / "prepared/index.csv", keep_default_na=False)
+    return index, json.loads((folder / "data.json").read_text())
+
+
+@pytest.mark.parametrize("archive", ARCHIVES)
+def test_every_file_is_used_or_refused_with_a_reason(archive: str, tmp_path: Path) -> None:
+    assert len(GOOD) + len(BAD) >= 58
+    files = {f"set/{'ab'[i % 2]}/{name}": content for i, (name, content) in enumerate(GOOD.items())}
+    files |= {f"set/a/{name}": content for name, (content, _) in BAD.items()}
+    files["set/b/zz-again.jpg"] = files["set/a/plain.jpg"]  # under two classes
+    files["set/a/zz-again.jpg"] = files["set/a/plain.jpg"]  # twice in one
+    files |= {"set/a/.hidden.jpg": JPEG, "notes.txt": b"text", "set/a/deeper/in.jpg": JPEG}
+    escapes = () if archive == "packed.zip" else ESCAPES
+    files |= dict.fromkeys(escapes, JPEG)
+    (tmp_path / "raw").mkdir()
+    ARCHIVES[archive](tmp_path / "raw" / archive, files)
+
+    index, report = prepare_in(tmp_path)
+    used = {source.split("!")[1].split("/", 2)[2] for source in index["source"]}
+    assert used == set(GOOD)
+    refused = {
+        entry["source"].split("!")[1].split("/")[-1]: entry["reason"] for entry in report["refused"]
+    }
+    for name, (_, reason) in BAD.items():
+        assert reason in refused[name], (name, refused[name])
+        assert refused[name]
+    links = ["link"] if archive.endswith(".zip") else ["link", "hard"]
+    assert set(refused) - set(BAD) <= {f"{link}.jpg" for link in links} | {"outside.jpg"}
+    for link in links:
+        assert refused[f"{link}.jpg"] == "a link"
+    total = len(files) + len(links)
+    listed = sum(len(report[kind]) for kind in ("refused", "conflicts", "duplicates"))
+    assert report["files"] == total
+    assert report["images"] + listed + report["unmatched"] == total
+    assert [entry["source"].split("/")[-2] for entry in report["conflicts"]] == ["b"]
+    assert len(report["duplicates"]) == 1
+    images = ImageStore(tmp_path / "prepared/images.arrow")
+    assert all(images[image_id].shape[2] == 3 for image_id in index["id"])
+    written = {path.name for path in tmp_path.iterdir()} - {"pictures"}
+    assert written == {"raw", "prepared", "data.json", "data.html"}
+    page = (tmp_path / "data.html").read_text()
+    assert "a&amp;b&lt;c&gt;.jpg" not in page or "<c>" not in page
+    assert "an animation of 3 frames" in page
+
+
+def test_what_people_see_is_kept() -> None:
+    upright = np.asarray(pixels(50)).astype(int)
+    for turn, undo in ((3, Image.Transpose.ROTATE_180), (6, Image.Transpose.ROTATE_90)):
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        content = saved(pixels(50).transpose(undo), "JPEG", exif=exif, quality=95)
+        assert np.abs(np.asarray(decode(content)) - upright).mean() < 4
+    deep = np.asarray(decode(sixteen_bit(51, "PNG")))[..., 0].astype(int)
+    assert np.abs(deep - np.asarray(pixels(51).convert("L"))).max() <= 1
+    clear = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
+    assert (np.asarray(decode(saved(clear, "PNG"))) == 255).all()
+    cmyk = np.asarray(decode(saved(pixels(52).convert("CMYK"), "JPEG", quality=95))).astype(int)
+    assert np.abs(cmyk - np.asarray(pixels(52))).mean() < 6
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    start=st.sampled_from([JPEG, PNG, GOOD["webp.webp"], GOOD["palette.gif"], GOOD["bitmap.bmp"]]),
+    changes=st.lists(
+        st.tuples(st.integers(0, 5000), st.binary(min_size=1, max_size=8)), max_size=6
+    ),
+    length=st.integers(0, 6000),
+)
+def test_no_bytes_crash_the_decoder(
+    start: bytes, changes: list[tuple[int, bytes]], length: int
+) -> None:
+    content = bytearray(start)
+    for place, new in changes:
+        place %= len(content)
+        content[place : place + len(new)] = new
+    with suppress(ValueError):  # any other exception is a failure
+        assert decode(bytes(content[:length])).mode == "RGB"
+
+
+NAMES = st.text(st.characters(exclude_characters="\x00"), min_size=1, max_size=20)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    names=st.lists(st.tuples(NAMES, NAMES), min_size=1, max_size=12, unique=True),
+    kind=st.sampled_from(["set.zip", "set.tar", "set.tar.gz"]),
+)
+def test_no_name_is_lost(
+    names: list[tuple[str, str]], kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("names")
+    (folder / "raw").mkdir()
+    files = {
+        f"set/{label}/{name}": saved(pixels(n), "PNG") for n, (label, name) in enumerate(names)
+    }
+    total = len(files) + {"set.zip": 1}.get(kind, 2)
+    try:
+        ARCHIVES[kind](folder / "raw" / kind, files)
+    except (UnicodeEncodeError, ValueError):
+        return  # no archive holds such a name
+    try:
+        index, report = prepare_in(folder)
+    except UserError:  # one class only, say: told, not lost
+        return
+    listed = sum(len(report[kind]) for kind in ("refused", "conflicts", "duplicates"))
+    assert len(index) + listed + report["unmatched"] == report["files"] <= total
+    assert {path.name for path in folder.iterdir()} == {"raw", "prepared", "data.json", "data.html"}
