@@ -116,10 +116,12 @@ def test_a_full_disk_in_prepare(project: Project) -> None:
 
 def test_a_killed_dvc_takes_its_training_along(finished: Project) -> None:
     finished.springfield("compose", "train.epochs=40")
+    env = {
+        **finished.env,
+        "SHELL": "/bin/sh",
+    }  # dash stays between DVC and the stage, bash does not
     log = (finished.path / ".springfield.log").open("w")
-    process = subprocess.Popen(
-        ["dvc", "repro"], cwd=finished.path, env=finished.env, stdout=log, stderr=log
-    )
+    process = subprocess.Popen(["dvc", "repro"], cwd=finished.path, env=env, stdout=log, stderr=log)
     deadline = time.monotonic() + 120
     while not list(finished.path.glob(".springfield/train/*/last.ckpt")):
         assert time.monotonic() < deadline
