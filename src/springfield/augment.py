@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from springfield.errors import UserError
 from springfield.files import atomic
 from springfield.progress import track
-from springfield.store import ImageStore, encode, write_images
+from springfield.store import ImageStore, write_images
 
 if TYPE_CHECKING:
     from springfield.transforms import Augmentation
@@ -85,11 +85,11 @@ def augment(
     before = train["class"].value_counts().sort_values(ascending=False)
     copies = pd.DataFrame(_plan(train, params.floor), columns=["id", "class", "origin"])
 
-    def augmented() -> Iterator[tuple[str, bytes]]:
+    def augmented() -> Iterator[tuple[str, NDArray[np.uint8]]]:
         augmentation = Augmentation(params.transforms, input_size)
         rows = zip(copies["id"], copies["origin"], strict=True)
         for number, (copy, origin) in enumerate(track(rows, "Augmenting", len(copies))):
-            yield copy, encode(augmentation(images[origin], seed, number), 95)
+            yield copy, augmentation(images[origin], seed, number)
 
     with atomic(out, directory=True) as partial:
         write_images(partial / "images.arrow", augmented())

@@ -1,16 +1,17 @@
 """A page that shows a person what prepare found."""
 
 import base64
+import io
 from pathlib import Path
 from typing import Any
 
-import cv2
 import jinja2
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from springfield.files import atomic
-from springfield.store import ImageStore, encode
+from springfield.store import ImageStore
 
 SHOWN, HEIGHT = 8, 72
 PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
@@ -88,8 +89,8 @@ def write_data_page(
 
 
 def _thumbnail(images: ImageStore, image_id: str) -> str:
-    image = images[image_id]
-    width = max(1, round(image.shape[1] * HEIGHT / image.shape[0]))
-    small = cv2.resize(image, (width, HEIGHT), interpolation=cv2.INTER_AREA)
-    content = base64.b64encode(encode(np.asarray(small, np.uint8), 80)).decode()
-    return f"data:image/jpeg;base64,{content}"
+    picture = Image.fromarray(images[image_id])
+    picture.thumbnail((16 * HEIGHT, HEIGHT))
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"

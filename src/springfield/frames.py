@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from springfield.processes import worker_context
 from springfield.store import ImageStore
 
 if TYPE_CHECKING:
@@ -175,5 +176,5 @@ def loader(frames: Frames, batches: Batches, workers: int) -> DataLoader[Any]:
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
-        multiprocessing_context="forkserver" if workers else None,
+        multiprocessing_context=worker_context() if workers else None,
     )

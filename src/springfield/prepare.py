@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import multiprocessing
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,15 +15,16 @@ import imagehash
 import joblib
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from springfield.data_page import write_data_page
 from springfield.errors import UserError
 from springfield.files import atomic, write_json
-from springfield.processes import end_with_parent
+from springfield.processes import end_with_parent, worker_context
 from springfield.progress import track
 from springfield.readers import Item, Layout, labelled
-from springfield.store import ImageStore, encode, write_images
+from springfield.store import ImageStore, write_images
 
 INDEX_COLUMNS = (
     "id", "class", "source", "width", "height", "sha256", "phash", "official_split",
@@ -38,21 +38,17 @@ class PrepareParams:
 
     shorter_side: int
     """In pixels; smaller images keep their size."""
-    quality: int
-    """Of JPEG, 1 to 100."""
     max_refused: float
     """The share of unusable files past which the stage fails."""
 
     def __post_init__(self) -> None:
         if self.shorter_side < 8:
             raise UserError(f"prepare.shorter_side={self.shorter_side} must be at least 8 pixels")
-        if not 1 <= self.quality <= 100:
-            raise UserError(f"prepare.quality={self.quality} must be 1 to 100")
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """An image decoded and encoded again, or why that was not possible."""
+    """An image decoded and downscaled, or why that was not possible."""
 
     item: Item
     """Without its content."""
@@ -60,7 +56,8 @@ class _Prepared:
     width: int = 0
     height: int = 0
     phash: str = ""
-    jpeg: bytes = b""
+    pixels: NDArray[np.uint8] | None = None
+    """RGB, H x W x 3."""
     refused: str = ""
 
 
@@ -79,8 +76,7 @@ def _prepare_one(item: Item, params: PrepareParams) -> _Prepared:
         scale = params.shorter_side / shorter
         scaled = (round(width * scale), round(height * scale))
         image = image.resize(scaled, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    jpeg = encode(np.asarray(image), params.quality)
-    return _Prepared(known, digest, width, height, phash, jpeg)
+    return _Prepared(known, digest, width, height, phash, np.asarray(image))
 
 
 def decode(content: bytes) -> Image.Image:
@@ -130,8 +126,7 @@ def _prepare_batch(batch: list[Item], params: PrepareParams) -> list[_Prepared]:
 
 def _prepared(items: Iterator[Item], params: PrepareParams, workers: int) -> Iterator[_Prepared]:
     """Decode in `workers` processes, in order, with only a few batches in memory."""
-    context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(workers, context, end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, worker_context(), end_with_parent) as pool:
         waiting = []
         while batch := list(islice(items, BATCH)):
             waiting.append(pool.submit(_prepare_batch, batch, params))
@@ -153,7 +148,7 @@ def prepare(
     """Write every usable image of the archives, downscaled, and an index.
 
     Args:
-        params: size and quality to keep.
+        params: the size to keep.
         layouts: which files are images, and of which class.
         raw: the folder that download wrote.
         out: folder to write: `images.arrow` and `index.csv`.
@@ -182,11 +177,11 @@ def prepare(
                 else:
                     yield item
 
-    def usable(images: Iterable[_Prepared]) -> Iterator[tuple[str, bytes]]:
+    def usable(images: Iterable[_Prepared]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
         for image in images:
             item, image_id = image.item, image.sha256[:16]
             found[item.label] += 1
-            if image.refused:
+            if image.pixels is None:
                 listed["refused"].append({"source": item.source, "reason": image.refused})
             elif first := seen.get(image_id):
                 kind = "duplicates" if first.label == item.label else "conflicts"
@@ -200,7 +195,7 @@ def prepare(
                         image.sha256, image.phash, item.official_split,
                     )
                 )  # fmt: skip
-                yield image_id, image.jpeg
+                yield image_id, image.pixels
 
     with atomic(out, directory=True) as partial:
         images = _prepared(items(), params, workers or joblib.cpu_count())

@@ -1,41 +1,35 @@
-"""Many images in one memory-mapped Arrow file."""
+"""Many images in one memory-mapped Arrow file, their pixels as they are.
+
+Nothing is decoded later: docs/data.md compares this with compressed images.
+"""
 
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-SCHEMA = pa.schema({"id": pa.string(), "image": pa.large_binary()})
-ROWS = 256
+SCHEMA = pa.schema(
+    {"id": pa.string(), "height": pa.int32(), "width": pa.int32(), "pixels": pa.large_binary()}
+)
+ROWS = 64
 
 
-def encode(image: NDArray[np.uint8], quality: int) -> bytes:
-    """JPEG bytes of an RGB image (H x W x 3, uint8)."""
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-
-
-def write_images(path: Path, images: Iterable[tuple[str, bytes]]) -> None:
-    """Write (id, encoded image) pairs to an Arrow file, a few rows at a time."""
-    ids: list[str] = []
-    encoded: list[bytes] = []
+def write_images(path: Path, images: Iterable[tuple[str, NDArray[np.uint8]]]) -> None:
+    """Write pairs of an id and an RGB image (H x W x 3, uint8) to an Arrow file."""
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
-
-        def flush() -> None:
-            writer.write_batch(pa.record_batch([ids, encoded], schema=SCHEMA))
-            ids.clear()
-            encoded.clear()
-
-        for image_id, content in images:
-            ids.append(image_id)
-            encoded.append(content)
-            if len(ids) == ROWS:
-                flush()
-        if ids:
-            flush()
+        rest = iter(images)
+        while rows := list(islice(rest, ROWS)):
+            ids, pixels = zip(*rows, strict=True)
+            columns = [
+                ids,
+                [image.shape[0] for image in pixels],
+                [image.shape[1] for image in pixels],
+                [image.tobytes() for image in pixels],
+            ]
+            writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
 
 
 class ImageStore:
@@ -47,14 +41,17 @@ class ImageStore:
 
     def _open(self) -> None:
         table = pa.ipc.open_file(pa.memory_map(str(self.path))).read_all()
-        self._images = table["image"]
+        self._pixels = table["pixels"]
+        self._shapes = list(
+            zip(table["height"].to_pylist(), table["width"].to_pylist(), strict=True)
+        )
         self._rows = {image_id: row for row, image_id in enumerate(table["id"].to_pylist())}
 
     def __getitem__(self, image_id: str) -> NDArray[np.uint8]:
-        """The decoded image: RGB, H x W x 3, uint8."""
-        buffer = self._images[self._rows[image_id]].as_buffer()
-        pixels = cv2.imdecode(np.frombuffer(buffer, np.uint8), cv2.IMREAD_COLOR_RGB)
-        return np.asarray(pixels, np.uint8)
+        """The image: RGB, H x W x 3, uint8; a copy."""
+        row = self._rows[image_id]
+        flat = np.frombuffer(self._pixels[row].as_buffer(), np.uint8)
+        return flat.reshape(*self._shapes[row], 3).copy()
 
     def __contains__(self, image_id: object) -> bool:
         return image_id in self._rows

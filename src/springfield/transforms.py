@@ -25,15 +25,15 @@ class Augmentation:
     """
 
     def __init__(self, transforms: list[dict[str, Any]], size: int) -> None:
-        self._compose = albumentations.Compose(
+        self.compose = albumentations.Compose(
             [_build(dict(arguments), size) for arguments in transforms]
         )
 
     def __call__(self, image: NDArray[np.uint8], *seeds: int) -> NDArray[np.uint8]:
         """Augment an RGB image (H x W x 3, uint8)."""
         seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
-        self._compose.set_random_seed(seed)
-        return np.asarray(self._compose(image=image)["image"], np.uint8)
+        self.compose.set_random_seed(seed)
+        return np.asarray(self.compose(image=image)["image"], np.uint8)
 
 
 def _build(arguments: dict[str, Any], size: int) -> albumentations.BasicTransform:
