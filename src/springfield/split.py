@@ -70,7 +70,7 @@ def near_duplicates(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int
     n = len(hashes)
     parts = max(MIN_PARTS, distance // (MAX_RADIUS + 1) + 1)
     edges = [64 * part // parts for part in range(parts + 1)]
-    found = [np.empty(0, np.int64)]
+    found = [np.empty((2, 0), np.int64)]
     for part in track(range(parts), "Comparing frames"):
         bits = edges[part + 1] - edges[part]
         keys = ((hashes >> np.uint64(edges[part])) & np.uint64(2**bits - 1)).astype(np.int32)
@@ -78,20 +78,24 @@ def near_duplicates(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int
         keys, ordered = keys[order], hashes[order]
         counts = np.bincount(keys, minlength=2**bits)
         starts, occupied = counts.cumsum() - counts, counts > 0
+        # Where the highest flipped bit is 0, the other key is larger: each pair is met once.
+        zero = [np.flatnonzero(keys >> bit & 1 == 0) for bit in range(bits)]
         radius = distance // parts - (part > distance % parts)
         for flips in chain.from_iterable(combinations(range(bits), r) for r in range(radius + 1)):
-            other = keys ^ np.int32(sum(1 << bit for bit in flips))
+            first = zero[flips[-1]] if flips else np.arange(n)
+            other = keys[first] ^ np.int32(sum(1 << bit for bit in flips))
             hits = np.flatnonzero(occupied[other])
-            other = other[hits]
-            first = np.repeat(hits, counts[other])
-            steps = np.arange(len(first)) - np.repeat(
-                counts[other].cumsum() - counts[other], counts[other]
-            )
-            second = np.repeat(starts[other], counts[other]) + steps
-            close = np.bitwise_count(ordered[first] ^ ordered[second]) <= distance
-            first, second = order[first[close]], order[second[close]]
-            found.append((first * n + second)[first < second])
-    return np.stack(np.divmod(np.unique(np.concatenate(found)), n), axis=1)
+            first, other, place = first[hits], other[hits], 0
+            while len(first):  # the first of each bucket, the second of those that have one, ...
+                second = starts[other] + place
+                near = np.bitwise_count(ordered[first] ^ ordered[second]) <= distance
+                near &= first < second
+                found.append(order[np.stack((first[near], second[near]))])
+                place += 1
+                deeper = np.flatnonzero(counts[other] > place)
+                first, other = first[deeper], other[deeper]
+    pairs = np.sort(np.concatenate(found, axis=1), axis=0)
+    return np.stack(np.divmod(np.unique(pairs[0] * n + pairs[1]), n), axis=1)
 
 
 def _groups(pairs: NDArray[np.int64], n: int) -> NDArray[np.int64]:
