@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-all check ui compose lock clean
+.PHONY: help repro test test-all check ui compose bench-data lock clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | \
@@ -40,6 +40,13 @@ ui: $(READY) ## Open MLflow's page on the runs (PORT=5000).
 
 compose: $(READY) ## Write params.yaml from conf/.
 	springfield compose
+
+bench-data: $(READY) ## Images per second of the loader beside others, on the current data (EXPERIMENT=name).
+ifdef EXPERIMENT
+	@springfield use $(EXPERIMENT)
+endif
+	dvc repro augment
+	python benchmarks/data.py
 
 lock: $(READY) ## Resolve the dependencies of pyproject.toml anew.
 	uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras --quiet \
