@@ -4,10 +4,13 @@ import functools
 import hashlib
 import http.server
 import json
+import os
+import subprocess
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -117,6 +120,85 @@ def test_a_broken_download_goes_on_where_it_broke(tmp_path: Path) -> None:
     assert {n: (tmp_path / "raw" / n).read_bytes() for n in names} == contents
     assert One.sent == [2_100_000, 1_050_000, 1_050_000]  # nothing was fetched twice
     assert not list((tmp_path / "arrived").iterdir())
+
+
+class Slow(Broken):
+    """Serves 4 MB in pieces and notes where each request starts."""
+
+    content = hashlib.shake_256(b"a set").digest(4_000_000)
+    pause = 0.02
+    starts: ClassVar[list[int]] = []
+
+    def do_GET(self) -> None:  # noqa: D102
+        asked = self.headers.get("Range", "bytes=0-")
+        start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        self.starts.append(start)
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(self.content) - start))
+        self.end_headers()
+        with suppress(ConnectionError):
+            for place in range(start, len(self.content), 50_000):
+                self.wfile.write(self.content[place : place + 50_000])
+                time.sleep(self.pause)
+
+
+def choose_served(project: Project, content: bytes) -> Path:
+    """Make a served file the project's data set; where it will lie while it arrives."""
+    digest = hashlib.sha256(content).hexdigest()
+    (project.path / "conf/data/served.yaml").write_text(
+        "name: served\nwatch: data/unwatched\nlayout:\n  - pattern: (?P<class>a)\n"
+        f"source: {{files: [{{path: set.zip, sha256: {digest}}}]}}\n"
+    )
+    project.springfield("compose", "data=served", "data.source.sample=null")
+    return project.path / f".springfield/downloads/.{digest[:16]}.part"
+
+
+def test_a_killed_download_goes_on_where_it_was(project: Project) -> None:
+    class Served(Slow):
+        starts: ClassVar[list[int]] = []
+
+    partial = choose_served(project, Served.content)
+    with serve(Served) as address:
+        env = project.env | {"SPRINGFIELD_MIRROR": address}
+        process = subprocess.Popen(["springfield", "download"], cwd=project.path, env=env)
+        while not (partial.exists() and partial.stat().st_size > 1_000_000):
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        there = partial.stat().st_size
+        assert there < len(Served.content)
+        assert not (project.path / "data/raw").exists()
+        project.run("springfield", "download", env={"SPRINGFIELD_MIRROR": address})
+    assert Served.starts == [0, there]
+    assert (project.path / "data/raw/set.zip").read_bytes() == Served.content
+    assert not list((project.path / "data").glob(".*"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_download_that_fills_the_disk_goes_on_when_there_is_room(project: Project) -> None:
+    class Served(Slow):
+        starts: ClassVar[list[int]] = []
+        pause = 0.0
+
+    partial = choose_served(project, Served.content)
+    partial.parent.mkdir(parents=True)
+    small = ("mount", "-t", "tmpfs", "-o", "size=2m", "none", str(partial.parent))
+    if subprocess.run(small, check=False).returncode:
+        pytest.skip("mount is not allowed here")
+    try:
+        with serve(Served) as address:
+            env = {"SPRINGFIELD_MIRROR": address}
+            output = project.run("springfield", "download", status=1, env=env).stderr
+            assert "error: the disk is full" in output
+            assert output.count("\n") <= 3
+            there = partial.stat().st_size
+            assert there > 1_000_000
+            subprocess.run(["mount", "-o", "remount,size=9m", str(partial.parent)], check=True)
+            project.run("springfield", "download", env=env)
+    finally:
+        subprocess.run(["umount", str(partial.parent)], check=True)
+    assert Served.starts == [0, there]
+    assert (project.path / "data/raw/set.zip").read_bytes() == Served.content
 
 
 def test_without_a_mirror_it_says_what_to_set(
