@@ -189,6 +189,23 @@ def test_near_duplicates_are_the_pairs_within_the_distance() -> None:
     assert near_duplicates(hashes, 2).tolist() == [[0, 1], [0, 3], [1, 2], [1, 3]]
 
 
+def test_crossing_pairs_are_all_counted_also_among_frames_that_look_the_same(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(1)
+    hashes = np.concatenate([np.zeros(300, np.uint64), rng.integers(0, 8, 90, np.uint64)])
+    index = pd.DataFrame({"phash": [f"{value:016x}" for value in hashes]})
+    index["id"] = index.index.astype(str)
+    index = index.assign(**{"class": "a", "source": "s", "official_split": ""})
+    index.to_csv(tmp_path / "index.csv", index=False)
+    params = replace(GROUPED, strategy=Strategy.random, distance=1)
+    split(params, 1, tmp_path / "index.csv", tmp_path / "split.csv", tmp_path / "split.json")
+    sides = pd.read_csv(tmp_path / "split.csv")["split"].to_numpy()
+    close = np.bitwise_count(hashes[:, None] ^ hashes[None]) <= 1
+    expected = np.triu(close & (sides[:, None] != sides[None]), 1).sum()
+    assert json.loads((tmp_path / "split.json").read_text())["crossing_pairs"] == expected > 1000
+
+
 def test_values_that_make_no_sense_are_refused() -> None:
     with pytest.raises(UserError, match=r"split.val=0.6 and split.test=0.4"):
         replace(GROUPED, val=0.6, test=0.4)
