@@ -125,6 +125,7 @@ class Batches(Sampler[list[Key]]):
         world: the number of processes, a divisor of `batch_size`.
         weights: how often each frame is drawn, relative to the others; none: each one once.
         seed: of the order; none: in order, the last batch filled up with `PADDING`.
+        pieces: how many each batch is handed out in, for gradients that accumulate.
     """
 
     def __init__(
@@ -135,12 +136,14 @@ class Batches(Sampler[list[Key]]):
         world: int = 1,
         weights: NDArray[np.float64] | None = None,
         seed: int | None = None,
+        pieces: int = 1,
     ) -> None:
         self.rows = rows
         self.batch_size = batch_size
         self.part = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
         self.weights = weights
         self.seed = seed
+        self.pieces = pieces
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -148,12 +151,15 @@ class Batches(Sampler[list[Key]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
+        return self._batches() * self.pieces
+
+    def _batches(self) -> int:
         if self.seed is None:
             return -(-self.rows // self.batch_size)
         return max(1, self.rows // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Key]]:
-        needed = len(self) * self.batch_size
+        needed = self._batches() * self.batch_size
         if self.seed is None:
             order = np.arange(needed)
             order[order >= self.rows] = PADDING
@@ -163,8 +169,9 @@ class Batches(Sampler[list[Key]]):
                 order = np.resize(rng.permutation(self.rows), needed)
             else:
                 order = rng.choice(self.rows, needed, p=self.weights / self.weights.sum())
-        for batch in order.reshape(len(self), self.batch_size):
-            yield [(self.epoch, int(row)) for row in batch[self.part]]
+        for batch in order.reshape(-1, self.batch_size):
+            for piece in np.split(batch[self.part], self.pieces):
+                yield [(self.epoch, int(row)) for row in piece]
 
 
 def loader(frames: Frames, batches: Batches, workers: int) -> DataLoader[Any]:

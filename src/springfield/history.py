@@ -1,4 +1,4 @@
-"""The metrics of each epoch, which a resumed training goes on with, and their curves."""
+"""The metrics and the speed of each epoch, which a resumed training goes on with; their curves."""
 
 import time
 from pathlib import Path
@@ -8,28 +8,59 @@ import pandas as pd
 import pytorch_lightning as pl
 from matplotlib.figure import Figure
 
+SPEED = ("seconds", "images_per_second", "waiting_share")
+
 
 class History(pl.Callback):
-    """Keep what the learner logged, an epoch a row, and save it with each checkpoint."""
+    """Keep what the learner logged, an epoch a row, and save it with each checkpoint.
 
-    def __init__(self) -> None:
+    Args:
+        batch_size: frames that all processes together take in a step of the loop.
+    """
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size = batch_size
         self.rows: list[dict[str, float]] = []
-        self._started = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
-        self._started = time.perf_counter()
+        self._started = self._handed_over = time.perf_counter()
+        self._waited = self._trained = 0.0
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Add the time since the last batch: nothing but waiting for this one."""
+        self._waited += time.perf_counter() - self._handed_over
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
+        batch_idx: int,
+    ) -> None:  # fmt: skip
+        """Start to wait; the last batch ends the training part of the epoch."""
+        self._handed_over = time.perf_counter()
+        if trainer.is_last_batch:
+            self._trained = self._handed_over - self._started
+            speed = self.batch_size * (batch_idx + 1) / self._trained
+            pl_module.log("images_per_second", speed, on_step=False, on_epoch=True)
+            pl_module.log(
+                "waiting_share", self._waited / self._trained, on_step=False, on_epoch=True
+            )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Add a row: epoch, seconds and every logged metric."""
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        metrics.pop("step", None)
+        """Add a row: epoch, seconds (with validation) and every logged metric."""
+        logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        logged.pop("step", None)
         seconds = round(time.perf_counter() - self._started, 2)
-        self.rows.append({"epoch": trainer.current_epoch, "seconds": seconds, **metrics})
+        self.rows.append({"epoch": trainer.current_epoch, "seconds": seconds, **logged})
 
-    def table(self) -> pd.DataFrame:
-        """An epoch a row."""
-        return pd.DataFrame(self.rows)
+    def metrics(self) -> pd.DataFrame:
+        """Loss, scores and learning rates; the same in each training with the same params."""
+        return pd.DataFrame(self.rows).drop(columns=list(SPEED))
+
+    def speed(self) -> pd.DataFrame:
+        """Seconds, images per second and the share of time that training waited for data."""
+        return pd.DataFrame(self.rows)[["epoch", *SPEED]]
 
     def state_dict(self) -> dict[str, Any]:
         """What goes into a checkpoint."""
@@ -40,20 +71,26 @@ class History(pl.Callback):
         self.rows = list(state_dict["rows"])
 
 
-def curves_plot(table: pd.DataFrame, path: Path) -> None:
-    """Draw loss, accuracy and learning rate by epoch."""
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
+def curves_plot(metrics: pd.DataFrame, speed: pd.DataFrame, path: Path) -> None:
+    """Draw loss, scores, learning rates, speed and waiting by epoch."""
+    table = metrics.merge(speed, on="epoch")
     panels = {
         "loss": ["train_loss", "val_loss"],
         "score": ["val_accuracy", "val_macro_f1"],
-        "learning rate": ["lr"],
+        "learning rate": ["lr", "lr_first_layer"],
+        "images per second": ["images_per_second"],
+        "share of time waiting for data": ["waiting_share"],
     }
+    figure = Figure(figsize=(4 * len(panels), 3.6), layout="constrained")
     for position, (title, columns) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(1, len(panels), position)
         for column, colour in zip(columns, ("tab:blue", "tab:orange"), strict=False):
             label = column.replace("_", " ")
             axes.plot(table["epoch"] + 1, table[column], "o-", ms=3, color=colour, label=label)
         axes.set(title=title, xlabel="epoch")
+        if title.startswith(("images", "share")):
+            axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-        axes.legend()
+        if len(columns) > 1:
+            axes.legend()
     figure.savefig(path, format="png", metadata={"Software": None})

@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+from torchvision.transforms import v2
 
+from springfield.errors import UserError
 from springfield.frames import PADDING
 from springfield.model import Classifier
 
@@ -26,10 +28,10 @@ def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Any], 
 
     @torch.no_grad()
     def update(average: list[Tensor], current: list[Tensor], averaged: Any) -> None:
-        steps = int(averaged)
-        weight = 1 - min(decay, (1 + steps) / (10 + steps))
+        kept = torch.clamp((1 + averaged) / (10 + averaged), max=decay)  # stays on the device
         if average[0].is_floating_point():
-            torch._foreach_lerp_(average, current, weight)
+            torch._foreach_mul_(average, kept)
+            torch._foreach_add_(average, torch._foreach_mul(current, 1 - kept))
         else:  # batch norm's count of batches
             torch._foreach_copy_(average, current)
 
@@ -48,6 +50,11 @@ class Learner(pl.LightningModule):
         warmup: share of the steps in which the learning rate rises.
         head_epochs: epochs in which only the head learns.
         label_smoothing: probability spread over all classes.
+        mixup: alpha of the Beta distribution that pictures are mixed by (Zhang et al., 2018); 0:
+            never.
+        cutmix: the same for pieces pasted into each other (Yun et al., 2019); with both, each batch
+            draws one of them.
+        auxiliary: weight of the auxiliary head's loss (Szegedy et al., 2015).
         seed: what each epoch's random numbers start from.
     """
 
@@ -62,6 +69,9 @@ class Learner(pl.LightningModule):
         warmup: float,
         head_epochs: int,
         label_smoothing: float,
+        mixup: float,
+        cutmix: float,
+        auxiliary: float,
         seed: int,
     ) -> None:
         super().__init__()
@@ -73,8 +83,15 @@ class Learner(pl.LightningModule):
         self.warmup = warmup
         self.head_epochs = head_epochs
         self.label_smoothing = label_smoothing
+        self.auxiliary = auxiliary
         self.seed = seed
         classes = len(model.architecture.classes)
+        mixes = [
+            mix(alpha=alpha, num_classes=classes)
+            for mix, alpha in ((v2.MixUp, mixup), (v2.CutMix, cutmix))
+            if alpha
+        ]
+        self.mix = v2.RandomChoice(mixes) if mixes else None
         self.val_loss = MeanMetric()
         self.val_metrics = MetricCollection(
             {
@@ -89,6 +106,7 @@ class Learner(pl.LightningModule):
         for parameter in self.model.trunk_parameters():
             parameter.requires_grad_(not frozen)
         self.model.train(not frozen)
+        self.first_bad = torch.full((), -1, device=self.device)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Start each epoch's random numbers anew, so that a resumed run draws the same ones."""
@@ -98,11 +116,17 @@ class Learner(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Cross-entropy of a batch."""
         images, labels = batch
-        loss = functional.cross_entropy(
-            self.model.logits(images.permute(0, 3, 1, 2)),
-            labels,
-            label_smoothing=self.label_smoothing,
+        pixels = images.permute(0, 3, 1, 2).float()
+        if self.mix:
+            pixels, labels = self.mix(pixels, labels)
+        loss, *auxiliary = (
+            functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+            for logits in self.model.heads(pixels)
         )
+        for other in auxiliary:
+            loss = loss + self.auxiliary * other
+        is_first = (self.first_bad < 0) & ~torch.isfinite(loss.detach())
+        self.first_bad = torch.where(is_first, batch_idx, self.first_bad)
         self.log_dict(
             {"step": float(self.current_epoch), "train_loss": loss.detach()},
             on_step=False,
@@ -110,6 +134,21 @@ class Learner(pl.LightningModule):
             sync_dist=True,
         )
         return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Stop when the loss is no number any more.
+
+        Raises:
+            UserError: which step it was.
+        """
+        # Asking the device makes it wait, so not at each step.
+        if (batch_idx % 50 == 0 or self.trainer.is_last_batch) and (
+            step := int(self.first_bad)
+        ) >= 0:
+            raise UserError(
+                f"the loss is not finite since epoch {self.current_epoch}, step {step}; lower "
+                "optimizer.lr, set optimizer.clip, or take another train.precision"
+            )
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Count a batch, without the frames that only fill it."""
@@ -127,6 +166,7 @@ class Learner(pl.LightningModule):
             {
                 "step": float(self.current_epoch),
                 "lr": max(group["lr"] for group in optimizer.param_groups),
+                "lr_first_layer": min(group["lr"] for group in optimizer.param_groups),
                 "val_loss": loss,
                 **metrics,
                 # On few frames many epochs have the same macro-F1: among them the loss decides.

@@ -15,6 +15,9 @@ from torch.nn import functional
 from springfield.errors import UserError
 from springfield.files import atomic, write_json
 
+AUXILIARY, AUXILIARY_SIZE = "AuxLogits.", 299
+"""The auxiliary head's name in timm's Inception v3, and the smallest input it takes, in pixels."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -28,20 +31,42 @@ class Architecture:
 
 
 class Classifier(nn.Module):
-    """A timm backbone that carries its own resizing and normalisation."""
+    """A timm backbone that carries its own resizing and normalisation.
+
+    Args:
+        architecture: what to build.
+        drop_rate: dropout before the head.
+        auxiliary: with the second head that Inception v3 has for training, at 299 pixels or more.
+
+    Raises:
+        UserError: timm has no such backbone, or it has no auxiliary head.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, architecture: Architecture, drop_rate: float = 0.0) -> None:
+    def __init__(
+        self, architecture: Architecture, drop_rate: float = 0.0, *, auxiliary: bool = False
+    ) -> None:
         super().__init__()
         self.architecture = architecture
         if not timm.is_model(architecture.backbone):
             near = timm.list_models(f"*{architecture.backbone.split('_')[0]}*")[:3]
             hint = f"; near it: {', '.join(near)}" if near else ""
             raise UserError(f"model.backbone: timm has no '{architecture.backbone}'{hint}")
+        if auxiliary and (
+            architecture.backbone != "inception_v3" or architecture.input_size < AUXILIARY_SIZE
+        ):
+            raise UserError(
+                f"train.auxiliary: only inception_v3 from {AUXILIARY_SIZE} pixels on has an "
+                "auxiliary head; set it to 0"
+            )
+        options: dict[str, Any] = {"aux_logits": True} if auxiliary else {}
         self.backbone: Any = timm.create_model(
-            architecture.backbone, num_classes=len(architecture.classes), drop_rate=drop_rate
+            architecture.backbone,
+            num_classes=len(architecture.classes),
+            drop_rate=drop_rate,
+            **options,
         ).to(memory_format=torch.channels_last)
         for name in ("mean", "std"):
             values = torch.tensor(getattr(architecture, name)).view(1, 3, 1, 1)
@@ -55,19 +80,37 @@ class Classifier(nn.Module):
             pixels, size, mode="bilinear", antialias=True, align_corners=False
         )
 
+    def heads(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Logits (N x classes) of the head, and of the auxiliary one if there is one.
+
+        Args:
+            pixels: N x 3 x size x size, 0 to 255.
+        """
+        logits: Tensor | tuple[Tensor, ...] = self.backbone((pixels.float() - self.mean) / self.std)
+        return logits if isinstance(logits, tuple) else (logits,)
+
     def logits(self, pixels: Tensor) -> Tensor:
         """Logits (N x classes) of pixels (N x 3 x size x size, 0 to 255)."""
-        logits: Tensor = self.backbone((pixels.float() - self.mean) / self.std)
-        return logits
+        return self.heads(pixels)[0]
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N x classes) of RGB images (uint8, N x H x W x 3, any H and W)."""
         return self.logits(self.resize(images))
 
     def trunk_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters below the head."""
+        """The parameters below the heads."""
         head = {id(parameter) for parameter in self.backbone.get_classifier().parameters()}
-        return (p for p in self.backbone.parameters() if id(p) not in head)
+        return (
+            parameter
+            for name, parameter in self.backbone.named_parameters()
+            if id(parameter) not in head and not name.startswith(AUXILIARY)
+        )
+
+    def drop_auxiliary(self) -> None:
+        """Leave only what inference needs."""
+        if getattr(self.backbone, "aux_logits", False):
+            self.backbone.aux_logits = False
+            self.backbone.AuxLogits = None
 
 
 class Probabilities(nn.Module):
@@ -84,7 +127,7 @@ class Probabilities(nn.Module):
 
 
 def load_backbone(model: Classifier, weights: Path) -> None:
-    """Load weights trained on other classes: everything but the head must match.
+    """Load weights trained on other classes: everything but the heads must match.
 
     Raises:
         UserError: the weights are those of another network.
@@ -95,12 +138,19 @@ def load_backbone(model: Classifier, weights: Path) -> None:
         if module is model.backbone.get_classifier()
         for suffix in ("weight", "bias")
     }
-    state = {name: value for name, value in load_file(weights).items() if name not in head}
+    own = model.backbone.state_dict()
+    state = {
+        name: value
+        for name, value in load_file(weights).items()
+        if name not in head
+        and (not name.startswith(AUXILIARY) or (name in own and own[name].shape == value.shape))
+    }
     try:
         result = model.backbone.load_state_dict(state, strict=False)
     except RuntimeError as error:
         raise UserError(f"{weights.name}: {str(error).splitlines()[-1].strip()}") from error
-    if wrong := sorted({*result.missing_keys, *result.unexpected_keys} - head):
+    missing = {name for name in result.missing_keys if not name.startswith(AUXILIARY)}
+    if wrong := sorted({*missing, *result.unexpected_keys} - head):
         raise UserError(
             f"{weights.name} does not fit {model.architecture.backbone}: {len(wrong)} names "
             f"differ, the first is {wrong[0]}"

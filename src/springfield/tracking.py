@@ -13,7 +13,7 @@ from springfield.files import atomic
 from springfield.progress import console
 
 if TYPE_CHECKING:
-    from pytorch_lightning.loggers import MLFlowLogger
+    from springfield.run_logger import RunLogger
 
 SQLITE = "sqlite:///"
 ORIGIN = "springfield.origin_run_id"
@@ -110,11 +110,28 @@ def _find(run_id: str, experiment: str) -> str | None:
     return found[0].info.run_id if found else None
 
 
-def lightning_logger(root: Path, experiment: str, run_id: str) -> "MLFlowLogger":
-    """A Lightning logger that writes to a run."""
-    from pytorch_lightning.loggers import MLFlowLogger
+def log_training(logger: "RunLogger", report: Path) -> None:
+    """Write what the run still lacks of a training's metrics, its pictures and its params.
 
-    return MLFlowLogger(experiment, run_id=run_id, tracking_uri=store(root))
+    A training is worth more than its journal: where MLflow is gone, this says what is missing.
+    """
+    import pandas as pd
+    from mlflow.exceptions import MlflowException
+
+    epochs = pd.read_csv(report / "metrics.csv").merge(pd.read_csv(report / "speed.csv"))
+    for row in epochs.to_dict("records"):
+        logger.log_metrics({str(key): value for key, value in row.items()}, int(row["epoch"]))
+    if logger.waiting:
+        lacking = sorted({metric.step for metric in logger.waiting})
+        console.print(
+            f"the MLflow run {logger.run_id} lacks the metrics of epochs {lacking[0]} to "
+            f"{lacking[-1]}, and pictures; {report} has them"
+        )
+        return
+    try:
+        log_files(report)
+    except MlflowException:
+        console.print(f"the MLflow run {logger.run_id} lacks pictures; {report} has them")
 
 
 def log_scores(metrics: Path) -> None:

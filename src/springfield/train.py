@@ -1,6 +1,7 @@
 """Stage train: fine-tune with Lightning on every device there is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import pandas as pd
 from springfield.errors import UserError
 from springfield.files import atomic
 from springfield.mirror import RemoteFile, fetch
+from springfield.progress import console
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback
@@ -60,11 +62,21 @@ class TrainParams:
     epochs: int
     batch_size: int
     """Of all devices together."""
+    accumulate: int
+    """Pieces that each batch is taken in, one after the other, where it does not fit in memory."""
     precision: str
     """Lightning's name for it: 32-true, bf16-mixed, 16-mixed."""
+    compile: bool
+    """Let torch.compile make the network faster; the first steps wait for that."""
     head_epochs: int
     """Epochs at the start in which only the head learns."""
     label_smoothing: float
+    mixup: float
+    """Alpha of the Beta distribution by which pictures are mixed; 0: never."""
+    cutmix: float
+    """The same for pasting a piece of one picture into another; with both, each batch draws one."""
+    auxiliary: float
+    """Weight of the loss of Inception's auxiliary head (299 pixels or more); 0: no such head."""
     balance: float
     """0: each frame once an epoch; 1: each class as often as the others; between: between."""
     ema: float
@@ -73,9 +85,12 @@ class TrainParams:
     """Epochs without a better val score (macro-F1, then loss) before it stops; 0: never."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "accumulate"):
             if (value := getattr(self, name)) < 1:
                 raise UserError(f"train.{name}={value} must be at least 1")
+        for name in ("mixup", "cutmix", "auxiliary"):
+            if (value := getattr(self, name)) < 0:
+                raise UserError(f"train.{name}={value} must not be negative")
         if not 0 <= self.ema < 1:
             raise UserError(f"train.ema={self.ema} must be at least 0 and below 1")
 
@@ -125,7 +140,7 @@ def train(
         split: the table that split wrote.
         augmented: the folder that augment wrote.
         checkpoint: folder to write: the best epoch's classifier.
-        report: folder to write: `metrics.csv` and `curves.png`, an epoch a row.
+        report: folder to write: `metrics.csv`, `speed.csv` (an epoch a row) and `curves.png`.
         work: folder for checkpoints to resume from; if it has one, training goes on from there.
         weights: folder where pretrained weights are kept once fetched.
         mirror: a folder or URL that is asked for them.
@@ -162,6 +177,7 @@ def train(
     classifier = Classifier(
         Architecture(model.backbone, model.input_size, model.mean, model.std, classes),
         model.drop_rate,
+        auxiliary=params.auxiliary > 0,
     )
     if model.weights:
         weights.mkdir(parents=True, exist_ok=True)
@@ -179,14 +195,23 @@ def train(
         warmup=optimizer.warmup,
         head_epochs=params.head_epochs,
         label_smoothing=params.label_smoothing,
+        mixup=params.mixup,
+        cutmix=params.cutmix,
+        auxiliary=params.auxiliary,
         seed=seed,
     )
-    best = ModelCheckpoint(
-        work, "best", monitor="val_score", mode="max",
-        enable_version_counter=False,
-    )  # fmt: skip
-    last = ModelCheckpoint(work, "last", enable_version_counter=False)
-    history = History()
+    if params.compile:
+        learner.model.backbone.compile()
+
+    def two(name: str, monitor: str) -> ModelCheckpoint:
+        """The two best: a loss of power while one is written leaves the one before it."""
+        return ModelCheckpoint(
+            work, f"{name}-{{epoch}}", monitor=monitor, mode="max", save_top_k=2,
+            auto_insert_metric_name=False, enable_version_counter=False,
+        )  # fmt: skip
+
+    best, last = two("best", "val_score"), two("last", "epoch")
+    history = History(params.batch_size // params.accumulate)
     own: list[Callback] = [history, best, last]
     if params.ema:
         own.append(WeightAveraging(multi_avg_fn=moving_average(params.ema)))
@@ -194,41 +219,90 @@ def train(
         own.append(EarlyStopping("val_score", mode="max", patience=params.patience))
     trainer = _trainer(params, optimizer, hardware, own, loggers)
     rank, world = trainer.global_rank, trainer.world_size
-    if params.batch_size % world:
+    if params.batch_size % (world * params.accumulate):
         raise UserError(
-            f"train.batch_size={params.batch_size} cannot be divided by {world} devices; "
-            f"take a multiple of {world}"
+            f"train.batch_size={params.batch_size} cannot be divided by {world} devices and "
+            f"train.accumulate={params.accumulate}; take a multiple of {world * params.accumulate}"
         )
     workers = hardware.workers
     if workers is None:
         workers = 0 if trainer.strategy.root_device.type == "cpu" else 4
     size = (params.batch_size, rank, world)
     augmentation = Augmentation(online, model.input_size)
-    resumable = work / "last.ckpt"
-    trainer.fit(
-        learner,
-        loader(
-            Frames(stores, ids, labels, model.input_size, augmentation, seed),
-            Batches(len(ids), *size, weights=balanced, seed=seed),
-            workers,
-        ),
-        loader(
-            Frames(stores[:1], val.ids, val.labels, model.input_size),
-            Batches(len(val.ids), *size),
-            workers,
-        ),
-        ckpt_path=resumable if resumable.is_file() else None,
-        weights_only=True,
-    )
+    with _explained(params):
+        trainer.fit(
+            learner,
+            loader(
+                Frames(stores, ids, labels, model.input_size, augmentation, seed),
+                Batches(len(ids), *size, weights=balanced, seed=seed, pieces=params.accumulate),
+                workers,
+            ),
+            loader(
+                Frames(stores[:1], val.ids, val.labels, model.input_size),
+                Batches(len(val.ids), *size, pieces=params.accumulate),
+                workers,
+            ),
+            ckpt_path=_resumable(work),
+            weights_only=True,
+        )
     if not trainer.is_global_zero:
         return
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
     learner.load_state_dict(state)
+    learner.model.drop_auxiliary()
     save_checkpoint(learner.model, checkpoint, made_from)
     with atomic(report, directory=True) as partial:
-        table = history.table()
-        table.to_csv(partial / "metrics.csv", index=False, lineterminator="\n")
-        curves_plot(table, partial / "curves.png")
+        metrics, speed = history.metrics(), history.speed()
+        metrics.to_csv(partial / "metrics.csv", index=False, lineterminator="\n")
+        speed.to_csv(partial / "speed.csv", index=False, lineterminator="\n")
+        curves_plot(metrics, speed, partial / "curves.png")
+
+
+def _resumable(work: Path) -> Path | None:
+    """The newest whole checkpoint of an interrupted training."""
+    import torch
+
+    def epoch(path: Path) -> int:
+        return int(path.stem.split("-")[1])
+
+    for path in sorted(work.glob("last-*.ckpt"), key=epoch, reverse=True):
+        try:
+            torch.load(path, map_location="cpu", weights_only=True)
+        except Exception:  # what a loss of power leaves can fail in any way
+            console.print(f"{path.name} is damaged: going on from the epoch before it")
+        else:
+            return path
+    return None
+
+
+@contextmanager
+def _explained(params: TrainParams) -> Iterator[None]:
+    """Say what to do about the errors that a training meets."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        text = str(error)
+        for signs, advice in (
+            (
+                ("out of memory", "can't allocate memory", "not enough memory"),
+                f"out of memory with train.batch_size={params.batch_size} and train.accumulate="
+                f"{params.accumulate}; train.accumulate={2 * params.accumulate} takes each batch "
+                "in smaller pieces",
+            ),
+            (
+                ("DataLoader worker",),
+                "a loader process was killed, mostly for want of memory; take fewer "
+                "(hardware.workers) and run it again, it goes on from the last epoch",
+            ),
+            (
+                ("Connection closed by peer", "Connection reset by peer", "NCCL", "Broken pipe"),
+                "another process of this training has ended (its own output says why); start all "
+                "of them again, they go on from the last epoch",
+            ),
+        ):
+            if any(sign in text for sign in signs):
+                raise UserError(advice) from error
+        raise
 
 
 def _trainer(
@@ -258,6 +332,7 @@ def _trainer(
             precision=params.precision,  # type: ignore[arg-type]
             max_epochs=params.epochs,
             gradient_clip_val=optimizer.clip or None,
+            accumulate_grad_batches=params.accumulate,
             callbacks=callbacks,
             logger=list(loggers),
             use_distributed_sampler=False,
