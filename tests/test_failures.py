@@ -123,15 +123,17 @@ def test_a_killed_dvc_takes_its_training_along(finished: Project) -> None:
     log = (finished.path / ".springfield.log").open("w")
     process = subprocess.Popen(["dvc", "repro"], cwd=finished.path, env=env, stdout=log, stderr=log)
     deadline = time.monotonic() + 120
-    while not list(finished.path.glob(".springfield/train/*/last.ckpt")):
+    while not list(finished.path.glob(".springfield/train/*/last-*.ckpt")):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     process.kill()
     process.wait()
     time.sleep(3)
-    rows = [path.stat().st_mtime for path in finished.path.glob(".springfield/train/*/last.ckpt")]
+    rows = [path.stat().st_mtime for path in finished.path.glob(".springfield/train/*/last-*.ckpt")]
     time.sleep(3)
-    later = [path.stat().st_mtime for path in finished.path.glob(".springfield/train/*/last.ckpt")]
+    later = [
+        path.stat().st_mtime for path in finished.path.glob(".springfield/train/*/last-*.ckpt")
+    ]
     assert rows
     assert rows == later
 

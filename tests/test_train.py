@@ -1,12 +1,16 @@
 """Training: repeatable, resumable, the same on one process and on two."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import torch
 from mlflow.entities import Run
@@ -41,6 +45,25 @@ def runs(project: Project) -> list[Run]:
     experiment = client.get_experiment_by_name("tiny")
     assert experiment
     return list(client.search_runs([experiment.experiment_id]))
+
+
+def last_epoch(project: Project) -> int:
+    """The newest epoch that a stopped training can go on from; -1: none."""
+    saved = project.path.glob(".springfield/train/*/last-*.ckpt")
+    return max((int(path.stem.split("-")[1]) for path in saved), default=-1)
+
+
+def wait_for_epochs(project: Project, n: int) -> None:
+    deadline = time.monotonic() + 120
+    while last_epoch(project) < n - 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def logged_epochs(project: Project) -> list[int]:
+    """The epochs in the newest run's curve, as often as they are there."""
+    client = MlflowClient(f"sqlite:///{project.path / 'mlflow.db'}")
+    return [m.step for m in client.get_metric_history(runs(project)[0].info.run_id, "val_loss")]
 
 
 @pytest.mark.parametrize(("backbone", "size"), [("test_resnet", 32), ("inception_v3", 75)])
@@ -98,11 +121,11 @@ def test_a_killed_training_goes_on_from_its_last_epoch_in_the_same_run(finished:
     )
     store = finished.path / ".springfield/train"
     deadline = time.monotonic() + 120
-    while not list(store.glob("*/last.ckpt")) and time.monotonic() < deadline:
+    while not list(store.glob("*/last-*.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert list(store.glob("*/last.ckpt"))
+    assert list(store.glob("*/last-*.ckpt"))
 
     finished.springfield("train")
     assert len(runs(finished)) == before + 1
@@ -147,6 +170,66 @@ def test_two_processes_train_as_one_does(finished: Project) -> None:
     both = weights(finished)
     for name in alone:
         torch.testing.assert_close(both[name], alone[name], atol=2e-3, rtol=1e-2)
+
+
+def test_a_loss_that_is_no_number_stops_the_training(finished: Project) -> None:
+    finished.springfield("compose", "optimizer.lr=1e30", "optimizer.clip=0")
+    output = finished.springfield("train", status=1)
+    assert re.search(r"error: the loss is not finite since epoch 0, step \d+; lower", output)
+    assert "Traceback" not in output
+
+
+def test_out_of_memory_says_what_to_do(finished: Project) -> None:
+    """With a limit on the process's memory, as a GPU has one."""
+    finished.springfield("compose", "train.batch_size=4000", "model.input_size=224")
+    limited = f"ulimit -v 9000000; exec {sys.executable} -m springfield train"
+    result = finished.run("bash", "-c", limited, status=1)
+    assert "error: out of memory with train.batch_size=4000" in result.stderr
+    assert "train.accumulate=2" in result.stderr
+
+
+def test_a_dead_loader_process_is_one_line_and_the_training_goes_on(finished: Project) -> None:
+    finished.springfield("compose", "train.epochs=30", "hardware.workers=1")
+    log = finished.path / ".springfield.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            ["springfield", "train"], cwd=finished.path, env=finished.env, stderr=file
+        )
+    wait_for_epochs(finished, 2)
+    workers = [p for p in psutil.Process(process.pid).children(recursive=True) if not p.children()]
+    loaders = [p for p in workers if "forkserver" in " ".join(p.cmdline())]
+    loaders[-1].kill()
+    assert process.wait(timeout=60) == 1
+    assert "error: a loader process was killed" in log.read_text()
+    before = last_epoch(finished)
+    finished.springfield("compose", "train.epochs=30", "hardware.workers=0")
+    finished.springfield("train")
+    epochs = pd.read_csv(finished.path / "reports/train/metrics.csv")["epoch"].to_list()
+    assert epochs == list(range(30))
+    assert before >= 1
+    assert len(runs(finished)) == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_at_a_checkpoint_loses_no_epoch(finished: Project) -> None:
+    finished.springfield("compose", "train.epochs=4")
+    store = finished.path / ".springfield/train"
+    shutil.rmtree(store)
+    store.mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", "size=1300k", "none", str(store))
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("mount is not allowed here")
+    try:
+        output = finished.springfield("train", status=1)
+        assert "error: the disk is full" in output
+        reached = last_epoch(finished)
+        subprocess.run(["mount", "-o", "remount,size=90m", str(store)], check=True)
+        finished.springfield("train")
+    finally:
+        subprocess.run(["umount", str(store)], check=True)
+    assert reached >= 0
+    history = logged_epochs(finished)
+    assert history == [0, 1, 2, 3]
 
 
 def test_a_batch_that_processes_cannot_share_is_refused(finished: Project) -> None:

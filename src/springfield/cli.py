@@ -121,8 +121,11 @@ def train() -> None:
     from springfield.compose import flatten, load_yaml
     from springfield.files import write_json
     from springfield.fingerprint import fingerprint
+    from springfield.run_logger import RunLogger
     from springfield.train import train
 
+    # Seconds, not minutes: a training does not wait for MLflow, it catches up.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     params = _start("train")
     hashes = fingerprint("train", WORKSPACE)
     work = ROOT.resolve() / ".springfield/train" / "-".join(h[:12] for h in hashes.values())
@@ -146,10 +149,11 @@ def train() -> None:
                     json.loads(resumed.read_text())["run_id"] if resumed.is_file() else None,
                     flatten(load_yaml(PARAMS)),
                     _tags(hashes),
+                    resumed,
                 )
             )
-            write_json(resumed, {"run_id": run_id})
-            loggers.append(tracking.lightning_logger(ROOT, params.experiment, run_id))
+            logger = RunLogger(tracking.store(ROOT), run_id)
+            loggers.append(logger)
         train(
             params.model,
             params.optimizer,
@@ -170,7 +174,8 @@ def train() -> None:
             loggers=loggers,
         )
         if first:
-            tracking.log_files(TRAINING, PARAMS, AUGMENT_PICTURE, DATA_REPORT, SPLIT_REPORT)
+            files = (TRAINING, PARAMS, AUGMENT_PICTURE, DATA_REPORT, SPLIT_REPORT)
+            tracking.log_training(logger, TRAINING, files)
             write_json(RUN, {"run_id": run_id})
             shutil.rmtree(work)
 

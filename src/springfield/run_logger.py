@@ -49,7 +49,9 @@ class RunLogger(Logger):
         """Write them, and what waits."""
         now = int(time.time() * 1000)
         told = bool(self.waiting)
-        self.waiting += [Metric(key, float(value), now, step or 0) for key, value in metrics.items()]
+        self.waiting += [
+            Metric(key, float(value), now, step or 0) for key, value in metrics.items()
+        ]
         try:
             for key in {metric.key for metric in self.waiting} - self._written.keys():
                 history = self._client.get_metric_history(self.run_id, key)

@@ -3,13 +3,13 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from springfield.errors import UserError
-from springfield.files import atomic
+from springfield.files import atomic, write_json
 from springfield.progress import console
 
 if TYPE_CHECKING:
@@ -27,7 +27,12 @@ def store(root: Path) -> str:
 
 @contextmanager
 def open_run(
-    root: Path, experiment: str, run_id: str | None, params: dict[str, Any], tags: dict[str, str]
+    root: Path,
+    experiment: str,
+    run_id: str | None,
+    params: dict[str, Any],
+    tags: dict[str, str],
+    record: Path | None = None,
 ) -> Iterator[str]:
     """Go on with a run, or start one if there is none or it is not in this store.
 
@@ -37,6 +42,7 @@ def open_run(
         run_id: of the run to go on with.
         params: of a new run.
         tags: of a new run.
+        record: JSON file that gets the id as soon as there is one.
 
     Yields:
         the id of the run.
@@ -47,31 +53,48 @@ def open_run(
     uri = store(root)
     _create_store(uri)
     mlflow.set_tracking_uri(uri)
+    begun = over = False
     mlflow.set_system_metrics_sampling_interval(5)  # type: ignore[no-untyped-call]
-    if run_id:
-        resumed = _find(run_id, experiment)
-        if resumed is None:
-            console.print(f"run {run_id} is not in this MLflow store: starting another one")
-            tags = {**tags, ORIGIN: run_id}
-        run_id = resumed
-    if run_id is None:
-        if mlflow.get_experiment_by_name(experiment) is None:
-            artifacts = root.resolve() / "mlartifacts"
-            location = artifacts.as_uri() if uri.startswith("sqlite:") else None
-            with suppress(MlflowException):  # another process was faster
-                mlflow.create_experiment(experiment, artifact_location=location)
-        mlflow.set_experiment(experiment)
     try:
+        if run_id:
+            resumed = _find(run_id, experiment)
+            if resumed is None:
+                console.print(f"run {run_id} is not in this MLflow store: starting another one")
+                tags = {**tags, ORIGIN: run_id}
+            run_id = resumed
+        if run_id is None:
+            if mlflow.get_experiment_by_name(experiment) is None:
+                artifacts = root.resolve() / "mlartifacts"
+                location = artifacts.as_uri() if uri.startswith("sqlite:") else None
+                with suppress(MlflowException):  # another process was faster
+                    mlflow.create_experiment(experiment, artifact_location=location)
+            mlflow.set_experiment(experiment)
         with mlflow.start_run(
             run_id=run_id, tags=None if run_id else tags, log_system_metrics=True
         ) as run:
-            if run_id is None:
+            if record:
+                write_json(record, {"run_id": run.info.run_id})
+            if not run.data.params:
                 mlflow.log_params(params)
+            begun = True
             yield run.info.run_id
-    except UserError:  # refused before it began: nothing to remember
-        if run_id is None:
-            mlflow.delete_run(run.info.run_id)
+            over = True
+    except UserError:
+        with suppress(MlflowException):
+            scores = mlflow.get_run(run.info.run_id).data.metrics
+            if all(name.startswith("system/") for name in scores):  # nothing to remember
+                mlflow.delete_run(run.info.run_id)
+                if record:
+                    record.unlink()
         raise
+    except MlflowException as error:
+        if not begun:
+            raise UserError(
+                f"MLflow at {uri} cannot be used: {' '.join(str(error).split())[:200]}"
+            ) from error
+        if not over:
+            raise
+        console.print(f"MLflow at {uri} does not answer: the run {run.info.run_id} stays open")
 
 
 def _create_store(uri: str) -> None:
@@ -110,8 +133,8 @@ def _find(run_id: str, experiment: str) -> str | None:
     return found[0].info.run_id if found else None
 
 
-def log_training(logger: "RunLogger", report: Path) -> None:
-    """Write what the run still lacks of a training's metrics, its pictures and its params.
+def log_training(logger: "RunLogger", report: Path, files: Iterable[Path]) -> None:
+    """Write what the run still lacks of a training's metrics, and files.
 
     A training is worth more than its journal: where MLflow is gone, this says what is missing.
     """
@@ -125,13 +148,13 @@ def log_training(logger: "RunLogger", report: Path) -> None:
         lacking = sorted({metric.step for metric in logger.waiting})
         console.print(
             f"the MLflow run {logger.run_id} lacks the metrics of epochs {lacking[0]} to "
-            f"{lacking[-1]}, and pictures; {report} has them"
+            f"{lacking[-1]}, and files; {report} has them"
         )
         return
     try:
-        log_files(report)
+        log_files(*files)
     except MlflowException:
-        console.print(f"the MLflow run {logger.run_id} lacks pictures; {report} has them")
+        console.print(f"the MLflow run {logger.run_id} lacks files; {report} has them")
 
 
 def log_scores(metrics: Path) -> None:

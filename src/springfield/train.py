@@ -281,7 +281,7 @@ def _explained(params: TrainParams) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        text = str(error)
+        text = "out of memory" if isinstance(error, MemoryError) else str(error)
         for signs, advice in (
             (
                 ("out of memory", "can't allocate memory", "not enough memory"),
