@@ -15,18 +15,26 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 
-def processor() -> str:
-    """The processor's name and the number of cores that may be used."""
+def hardware() -> str:
+    """The GPUs' names, or the processor's and the number of cores that may be used."""
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     info = Path("/proc/cpuinfo")
     names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if "name" in line]
     return f"{names[0] if names else platform.processor()}, {len(os.sched_getaffinity(0))} cores"
 
 
+def commit() -> str:
+    """The Git commit that is checked out."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def main(experiment: str, overrides: list[str]) -> None:
     """Run them one after the other."""
-    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, check=True)
     table = Path(f"benchmarks/results/{experiment}.csv")
     for override in overrides:
         chosen = ["-S", f"experiment={experiment}", "-S", override]
@@ -35,10 +43,10 @@ def main(experiment: str, overrides: list[str]) -> None:
         epochs = pd.read_csv("reports/train/metrics.csv")
         row = {
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "commit": head.stdout.decode().strip(),
-            "hardware": processor(),
+            "commit": commit(),
+            "hardware": hardware(),
             "override": override,
-            "train_seconds": round(epochs["seconds"].sum()),
+            "train_seconds": round(pd.read_csv("reports/train/speed.csv")["seconds"].sum()),
             "epochs": len(epochs),
             **{
                 f"{side}_{name}": round(metrics[side][name], 4)

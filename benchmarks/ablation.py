@@ -1,0 +1,78 @@
+"""Train an experiment once for each change of its recipe, and note what each is worth, as CSV.
+
+    SPRINGFIELD_MIRROR=../shared python benchmarks/ablation.py
+
+Rows are added to benchmarks/results/ablation.csv: the scores of the kept epoch on val, which takes
+no part in training. Run it in a clone of its own: it changes params.yaml. Commit first: each row
+names its commit.
+"""
+
+import csv
+import datetime
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+from scores import commit, hardware
+
+BASE = [
+    "experiment=simpsons_cpu",
+    "split.max_per_class=200",
+    "model.input_size=96",
+    "train.epochs=5",
+]
+CHANGES = {
+    "the recipe": [],
+    "the recipe, seed 2": ["seed=2"],
+    "from random weights": ["model.weights=null"],
+    "head first, for an epoch": ["train.head_epochs=1"],
+    "the same rate in all layers": ["optimizer.layer_decay=1.0"],
+    "no weight average": ["train.ema=0"],
+    "no label smoothing": ["train.label_smoothing=0"],
+    "each frame once an epoch": ["train.balance=0"],
+    "each class equally often": ["train.balance=1"],
+    "no augmentation while training": ["augment=none"],
+    "strong augmentation": ["augment=strong"],
+    "mixup and cutmix": ["train.mixup=0.2", "train.cutmix=1.0"],
+    "no clipping": ["optimizer.clip=0"],
+    "half the learning rate": ["optimizer.lr=1e-3"],
+    "twice the learning rate": ["optimizer.lr=4e-3"],
+    "no weight decay": ["optimizer.weight_decay=0"],
+    "the recipe, seed 3": ["seed=3"],
+}
+
+
+def main(base: list[str]) -> None:
+    """Run them one after the other; those that the table has are not run again."""
+    table = Path("benchmarks/results/ablation.csv")
+    done = set(pd.read_csv(table)["change"]) if table.exists() else set()
+    for change, overrides in CHANGES.items():
+        if change in done:
+            continue
+        subprocess.run(["springfield", "compose", *base, *overrides], check=True)
+        subprocess.run(["dvc", "repro", "train"], check=True)
+        epochs = pd.read_csv("reports/train/metrics.csv")
+        kept = epochs.loc[epochs["val_score"].idxmax()]
+        row = {
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "commit": commit(),
+            "hardware": hardware(),
+            "base": " ".join(base),
+            "change": change,
+            "overrides": " ".join(overrides),
+            "epoch": int(kept["epoch"]),
+            "val_accuracy": round(kept["val_accuracy"], 4),
+            "val_macro_f1": round(kept["val_macro_f1"], 4),
+            "val_loss": round(kept["val_loss"], 4),
+        }
+        new = not table.exists()
+        with table.open("a", newline="") as file:
+            writer = csv.DictWriter(file, row, lineterminator="\n")
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or BASE)
