@@ -9,7 +9,7 @@ import sys
 import warnings
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -111,7 +111,15 @@ def augment() -> None:
 
 
 @app.command(rich_help_panel=STAGES)
-def train() -> None:
+def train(
+    preset: Annotated[
+        Literal["overfit", "profile", "fast"] | None,
+        typer.Option(
+            help="Debug on a few frames, in .springfield/debug: can it learn them by heart "
+            "(overfit), what takes the time (profile), does it run at all (fast)?"
+        ),
+    ] = None,
+) -> None:
     """Fine-tune with Lightning on every device: models/checkpoint/."""
     from contextlib import ExitStack
 
@@ -127,6 +135,22 @@ def train() -> None:
     # Seconds, not minutes: a training does not wait for MLflow, it catches up.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     params = _start("train")
+    weights = ROOT / ".springfield/weights"
+    if preset:
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own progress
+        from springfield.debug import debug
+
+        debug(
+            preset,
+            params,
+            prepared=PREPARED,
+            split=SPLIT,
+            folder=Path(".springfield/debug"),
+            weights=weights,
+            mirror=MIRROR,
+            root=ROOT,
+        )
+        return
     hashes = fingerprint("train", WORKSPACE)
     work = ROOT.resolve() / ".springfield/train" / "-".join(h[:12] for h in hashes.values())
     with ExitStack() as stack:
@@ -167,7 +191,7 @@ def train() -> None:
             checkpoint=CHECKPOINT,
             report=TRAINING,
             work=work,
-            weights=ROOT / ".springfield/weights",
+            weights=weights,
             mirror=MIRROR,
             root=ROOT,
             made_from=hashes,

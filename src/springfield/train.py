@@ -1,8 +1,12 @@
 """Stage train: fine-tune with Lightning on every device there is."""
 
+import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +107,7 @@ class HardwareParams:
     """Lightning's name for it: auto, cpu, gpu."""
     devices: str | int
     nodes: int
+    """Of Lightning's own launcher; torchrun and SLURM say it themselves, and the devices too."""
     workers: int | None
     """Processes that load and decode, of each device; none: as many as pay."""
 
@@ -314,21 +319,29 @@ def _trainer(
 ) -> Any:
     import pytorch_lightning as pl
     import torch
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
     from lightning_fabric.utilities.exceptions import MisconfigurationException
     from pytorch_lightning.strategies import DDPStrategy
 
-    devices = hardware.devices
+    devices, nodes = _launched() or (hardware.devices, hardware.nodes)
     if devices == "auto":
         devices = 1 if hardware.accelerator == "cpu" else max(1, torch.cuda.device_count())
-    several = hardware.nodes > 1 or devices != 1
-    # While only the head learns, the trunk's parameters are unused.
-    ddp = DDPStrategy(find_unused_parameters=params.head_epochs > 0) if several else "auto"
+    several = nodes > 1 or devices != 1
+    if several:
+        callbacks = [*callbacks, _end_between_steps()]
+    ddp = DDPStrategy(
+        timeout=timedelta(minutes=10),  # for a process that never came
+        find_unused_parameters=params.head_epochs > 0,  # only the head learns then
+    )
+    # SLURM starts the job again; Lightning's own way would go on in the middle of an epoch.
+    slurm: list[Any] = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
     try:
         return pl.Trainer(
             accelerator=hardware.accelerator,
             devices=devices,
-            num_nodes=hardware.nodes,
-            strategy=ddp,
+            num_nodes=nodes,
+            strategy=ddp if several else "auto",
+            plugins=slurm or None,
             precision=params.precision,  # type: ignore[arg-type]
             max_epochs=params.epochs,
             gradient_clip_val=optimizer.clip or None,
@@ -342,8 +355,38 @@ def _trainer(
             sync_batchnorm=hardware.accelerator != "cpu" and torch.cuda.is_available(),
             enable_model_summary=False,
         )
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, RuntimeError, ValueError) as error:
         raise UserError(f"hardware or train.precision: {' '.join(str(error).split())}") from error
+
+
+def _launched() -> tuple[int, int] | None:
+    """Processes of this node, and nodes, where torchrun or SLURM started them."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        per_node = int(os.environ["LOCAL_WORLD_SIZE"])
+        return per_node, int(os.environ["WORLD_SIZE"]) // per_node
+    if "SLURM_PROCID" in os.environ and "SLURM_NTASKS_PER_NODE" in os.environ:
+        return int(os.environ["SLURM_NTASKS_PER_NODE"]), int(os.environ["SLURM_NNODES"])
+    return None
+
+
+def _end_between_steps() -> "Callback":
+    """After SIGTERM, end when a step is done.
+
+    Lightning's own handler talks to the other processes from wherever it interrupted this one.
+    """
+    from pytorch_lightning.callbacks import LambdaCallback
+    from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+    received = threading.Event()
+
+    def listen(*_: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: received.set())
+
+    def end(*_: Any) -> None:
+        if received.is_set():
+            raise SIGTERMException
+
+    return LambdaCallback(on_train_start=listen, on_train_batch_end=end)
 
 
 def _from_hub(backbone: str, tag: str) -> Path:
