@@ -53,7 +53,7 @@ def main(base: list[str]) -> None:
         subprocess.run(["springfield", "compose", *base, *overrides], check=True)
         subprocess.run(["dvc", "repro", "train"], check=True)
         epochs = pd.read_csv("reports/train/metrics.csv")
-        kept = epochs.loc[epochs["val_score"].idxmax()]
+        kept = epochs.iloc[int(epochs["val_score"].argmax())]
         row = {
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "commit": commit(),

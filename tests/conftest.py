@@ -2,12 +2,18 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+from safetensors.torch import load_file
+from torch import Tensor
 
 REPOSITORY = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -79,6 +85,31 @@ class Project:
             if line.startswith(marker)
         ]
 
+    def runs(self) -> list[Run]:
+        """The runs in its MLflow store, oldest first."""
+        client = MlflowClient(self.store)
+        experiment = client.get_experiment_by_name("tiny")
+        assert experiment
+        return list(client.search_runs([experiment.experiment_id], order_by=["start_time"]))
+
+    def curve(self, metric: str) -> list[int]:
+        """The steps of a metric of its newest run, as often as they are there."""
+        run_id = self.runs()[-1].info.run_id
+        return [point.step for point in MlflowClient(self.store).get_metric_history(run_id, metric)]
+
+    @property
+    def store(self) -> str:
+        """Its MLflow store."""
+        return f"sqlite:///{self.path / 'mlflow.db'}"
+
+    def metrics(self) -> pd.DataFrame:
+        """What its last training logged, an epoch a row."""
+        return pd.read_csv(self.path / "reports/train/metrics.csv")
+
+    def weights(self) -> dict[str, Tensor]:
+        """Of its checkpoint."""
+        return load_file(self.path / "models/checkpoint/model.safetensors")
+
     def commit(self, message: str = "change") -> None:
         """Commit everything."""
         self.run("git", "add", "-A")
@@ -143,6 +174,14 @@ def project(tmp_path: Path, _fresh: Project) -> Project:
 def finished(tmp_path: Path, done: Project) -> Project:
     """A project whose pipeline ran, to change at will."""
     return done.copy(tmp_path / "project")
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port of the loopback address that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 STAGES = ["config", "download", "prepare", "split", "augment", "train", "evaluate", "export"]

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -40,14 +39,11 @@ def page() -> Iterator[Page]:
 
 
 @pytest.fixture
-def ui(finished: Project) -> Iterator[tuple[str, Project]]:
+def ui(finished: Project, unused_port: int) -> Iterator[tuple[str, Project]]:
     """MLflow's server, as `make ui` starts it, on a store with two runs."""
     finished.springfield("compose", "optimizer.lr=0.004", "train.epochs=4")
     finished.repro()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    store = f"sqlite:///{finished.path / 'mlflow.db'}"
+    port, store = unused_port, finished.store
     command = ["mlflow", "ui", "--backend-store-uri", store, "--host", "127.0.0.1"]
     env = {**finished.env, "MLFLOW_DISABLE_TELEMETRY": "true"}
     process = subprocess.Popen([*command, "--port", str(port)], cwd=finished.path, env=env)

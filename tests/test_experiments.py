@@ -4,7 +4,6 @@ import csv
 import io
 
 import pytest
-from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from .conftest import Project
@@ -12,19 +11,12 @@ from .conftest import Project
 pytestmark = pytest.mark.slow
 
 
-def runs(project: Project) -> list[Run]:
-    client = MlflowClient(f"sqlite:///{project.path / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("tiny")
-    assert experiment
-    return list(client.search_runs([experiment.experiment_id], order_by=["start_time"]))
-
-
 def test_experiments_are_runs_with_their_epochs(finished: Project) -> None:
     finished.run("dvc", "exp", "run", "-S", "optimizer.lr=3e-4")
     finished.run("dvc", "exp", "run", "-S", "seed=1,2", "-S", "train.epochs=1", "--queue")
     finished.run("dvc", "exp", "run", "--run-all")
 
-    found = runs(finished)
+    found = finished.runs()
     assert len(found) == 4
     by_params = {
         (run.data.params["optimizer.lr"], run.data.params["seed"]): run for run in found[1:]
@@ -56,7 +48,7 @@ def test_a_wrong_type_is_found_before_any_work(finished: Project) -> None:
     result = finished.run("dvc", "exp", "run", "-S", "train.epochs=many", status=None)
     assert result.returncode != 0
     assert "train.epochs" in result.stdout + result.stderr
-    assert len(runs(finished)) == 1
+    assert len(finished.runs()) == 1
 
 
 def test_another_experiment_by_name(finished: Project) -> None:

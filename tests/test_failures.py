@@ -114,30 +114,6 @@ def test_a_full_disk_in_prepare(project: Project) -> None:
         subprocess.run(["umount", str(data)], check=True)
 
 
-def test_a_killed_dvc_takes_its_training_along(finished: Project) -> None:
-    finished.springfield("compose", "train.epochs=40")
-    env = {
-        **finished.env,
-        "SHELL": "/bin/sh",
-    }  # dash stays between DVC and the stage, bash does not
-    log = (finished.path / ".springfield.log").open("w")
-    process = subprocess.Popen(["dvc", "repro"], cwd=finished.path, env=env, stdout=log, stderr=log)
-    deadline = time.monotonic() + 120
-    while not list(finished.path.glob(".springfield/train/*/last-*.ckpt")):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    process.kill()
-    process.wait()
-    time.sleep(3)
-    rows = [path.stat().st_mtime for path in finished.path.glob(".springfield/train/*/last-*.ckpt")]
-    time.sleep(3)
-    later = [
-        path.stat().st_mtime for path in finished.path.glob(".springfield/train/*/last-*.ckpt")
-    ]
-    assert rows
-    assert rows == later
-
-
 def test_from_an_archive_without_git_and_nothing_calls_home(
     project: Project, tmp_path: Path
 ) -> None:

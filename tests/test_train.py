@@ -1,20 +1,13 @@
-"""Training: repeatable, resumable, the same on one process and on two."""
+"""Training: repeatable, switchable, the same on one process and on two."""
 
 import os
-import re
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-import pandas as pd
-import psutil
 import pytest
 import torch
-from mlflow.entities import Run
-from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 
 from springfield.errors import UserError
@@ -27,43 +20,15 @@ from springfield.model import (
     save_checkpoint,
 )
 
-from .conftest import SHARED, Project
+from .conftest import REPOSITORY, SHARED, Project
 
 WEIGHTS = SHARED / "weights/inception_v3_imagenet.safetensors"
+
+EXPERIMENTS = sorted((REPOSITORY / "conf/experiment").glob("*.yaml"))
 
 
 def architecture(backbone: str, size: int) -> Architecture:
     return Architecture(backbone, size, [0.5] * 3, [0.5] * 3, ["a", "b", "c"])
-
-
-def weights(project: Project) -> dict[str, torch.Tensor]:
-    return load_file(project.path / "models/checkpoint/model.safetensors")
-
-
-def runs(project: Project) -> list[Run]:
-    client = MlflowClient(f"sqlite:///{project.path / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("tiny")
-    assert experiment
-    return list(client.search_runs([experiment.experiment_id]))
-
-
-def last_epoch(project: Project) -> int:
-    """The newest epoch that a stopped training can go on from; -1: none."""
-    saved = project.path.glob(".springfield/train/*/last-*.ckpt")
-    return max((int(path.stem.split("-")[1]) for path in saved), default=-1)
-
-
-def wait_for_epochs(project: Project, n: int) -> None:
-    deadline = time.monotonic() + 120
-    while last_epoch(project) < n - 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def logged_epochs(project: Project) -> list[int]:
-    """The epochs in the newest run's curve, as often as they are there."""
-    client = MlflowClient(f"sqlite:///{project.path / 'mlflow.db'}")
-    return [m.step for m in client.get_metric_history(runs(project)[0].info.run_id, "val_loss")]
 
 
 @pytest.mark.parametrize(("backbone", "size"), [("test_resnet", 32), ("inception_v3", 75)])
@@ -104,36 +69,10 @@ def test_weights_are_verified(tmp_path: Path) -> None:
 
 
 def test_the_same_params_give_the_same_checkpoint(finished: Project) -> None:
-    before = weights(finished)
+    before = finished.weights()
     finished.springfield("train")
-    after = weights(finished)
+    after = finished.weights()
     assert all(torch.equal(before[name], after[name]) for name in before)
-
-
-def test_a_killed_training_goes_on_from_its_last_epoch_in_the_same_run(finished: Project) -> None:
-    finished.springfield("compose", "train.epochs=5")
-    finished.springfield("train")
-    expected, before = weights(finished), len(runs(finished))
-
-    finished.springfield("compose", "train.epochs=5", "seed=1")
-    process = subprocess.Popen(
-        ["springfield", "train"], cwd=finished.path, env=finished.env, start_new_session=True
-    )
-    store = finished.path / ".springfield/train"
-    deadline = time.monotonic() + 120
-    while not list(store.glob("*/last-*.ckpt")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert list(store.glob("*/last-*.ckpt"))
-
-    finished.springfield("train")
-    assert len(runs(finished)) == before + 1
-    assert not list(store.glob("*/*.ckpt"))
-    table = pd.read_csv(finished.path / "reports/train/metrics.csv")
-    assert table["epoch"].to_list() == [0, 1, 2, 3, 4]
-    after = weights(finished)
-    assert all(torch.equal(expected[name], after[name]) for name in expected)
 
 
 def test_the_same_training_does_not_run_twice_at_once(finished: Project) -> None:
@@ -152,88 +91,139 @@ def test_the_same_training_does_not_run_twice_at_once(finished: Project) -> None
         process.wait()
 
 
-def test_two_processes_train_as_one_does(finished: Project) -> None:
-    """A network without batch norm, whose statistics two processes do not share on CPUs."""
-    same = ("model.backbone=test_convnext", "train.precision=32-true", "train.epochs=2")
-    finished.springfield("compose", *same)
+SAME = ("model.backbone=test_convnext", "augment.online=[]", "train.batch_size=100")
+"""A network without batch norm, whose statistics two processes do not share on CPUs, and batches of
+all frames, so that an epoch is one step."""
+
+
+@pytest.mark.parametrize("change", ["hardware.devices=2", "train.accumulate=2"])
+def test_two_processes_or_pieces_train_as_one_does(finished: Project, change: str) -> None:
+    finished.springfield("compose", *SAME, "train.epochs=20")
     finished.springfield("train")
-    alone = weights(finished)
-    alone_curve = pd.read_csv(finished.path / "reports/train/metrics.csv")
-    before = len(runs(finished))
-    finished.springfield("compose", *same, "hardware.devices=2")
+    expected, weights = finished.metrics(), finished.weights()
+    before = len(finished.runs())
+    finished.springfield("compose", *SAME, "train.epochs=20", change)
     output = finished.springfield("train")
     assert output.count("experiment tiny: train") == 1
-    assert len(runs(finished)) == before + 1
-    curve = pd.read_csv(finished.path / "reports/train/metrics.csv")
+    assert len(finished.runs()) == before + 1
+    metrics = finished.metrics()
     for column in ("train_loss", "val_loss", "val_accuracy", "val_macro_f1", "lr"):
-        assert curve[column].to_numpy() == pytest.approx(alone_curve[column].to_numpy(), abs=1e-3)
-    both = weights(finished)
-    for name in alone:
-        torch.testing.assert_close(both[name], alone[name], atol=2e-3, rtol=1e-2)
+        assert metrics[column].to_numpy() == pytest.approx(expected[column].to_numpy(), abs=1e-4)
+    for name, tensor in finished.weights().items():
+        torch.testing.assert_close(tensor, weights[name], atol=2e-3, rtol=1e-2)
 
 
-def test_a_loss_that_is_no_number_stops_the_training(finished: Project) -> None:
-    finished.springfield("compose", "optimizer.lr=1e30", "optimizer.clip=0")
-    output = finished.springfield("train", status=1)
-    assert re.search(r"error: the loss is not finite since epoch 0, step \d+; lower", output)
-    assert "Traceback" not in output
+@pytest.mark.parametrize("launcher", ["slurm", "torchrun"])
+def test_processes_that_a_launcher_started_train_together(
+    finished: Project, launcher: str, unused_port: int
+) -> None:
+    """SLURM itself is not here: this sets what its srun sets."""
+    before = len(finished.runs())
+    if launcher == "torchrun":
+        options = ("--nproc-per-node=2", f"--master-port={unused_port}", "--no-python")
+        finished.run("torchrun", *options, "springfield", "train")
+    else:
+        job = {
+            "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1",
+            "SLURM_NODEID": "0", "SLURM_NODELIST": "127.0.0.1", "SLURM_JOB_ID": "7",
+            "SLURM_JOB_NAME": "test", "MASTER_PORT": str(unused_port),
+        }  # fmt: skip
+        ranks = [
+            subprocess.Popen(
+                ["springfield", "train"],
+                cwd=finished.path,
+                env={**finished.env, **job, "SLURM_PROCID": rank, "SLURM_LOCALID": rank},
+            )
+            for rank in "01"
+        ]
+        assert [process.wait(timeout=120) for process in ranks] == [0, 0]
+    assert len(finished.runs()) == before + 1
+    assert finished.curve("val_loss") == [0, 1]
 
 
-def test_out_of_memory_says_what_to_do(finished: Project) -> None:
-    """With a limit on the process's memory, as a GPU has one."""
-    finished.springfield("compose", "train.batch_size=4000", "model.input_size=224")
-    limited = f"ulimit -v 9000000; exec {sys.executable} -m springfield train"
-    result = finished.run("bash", "-c", limited, status=1)
-    assert "error: out of memory with train.batch_size=4000" in result.stderr
-    assert "train.accumulate=2" in result.stderr
-
-
-def test_a_dead_loader_process_is_one_line_and_the_training_goes_on(finished: Project) -> None:
-    finished.springfield("compose", "train.epochs=30", "hardware.workers=1")
-    log = finished.path / ".springfield.log"
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            ["springfield", "train"], cwd=finished.path, env=finished.env, stderr=file
-        )
-    wait_for_epochs(finished, 2)
-    workers = [p for p in psutil.Process(process.pid).children(recursive=True) if not p.children()]
-    loaders = [p for p in workers if "forkserver" in " ".join(p.cmdline())]
-    loaders[-1].kill()
-    assert process.wait(timeout=60) == 1
-    assert "error: a loader process was killed" in log.read_text()
-    before = last_epoch(finished)
-    finished.springfield("compose", "train.epochs=30", "hardware.workers=0")
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        ("train.mixup=0.4", "train.cutmix=1.0"),
+        ("train.head_epochs=1", "optimizer.layer_decay=0.7"),
+        ("train.balance=1", "train.label_smoothing=0", "train.ema=0", "optimizer.clip=0"),
+    ],
+)
+def test_each_part_of_the_recipe_can_be_switched(finished: Project, recipe: tuple[str]) -> None:
+    """It changes what is learnt, and training stays repeatable."""
+    before = finished.weights()
+    finished.springfield("compose", *recipe)
     finished.springfield("train")
-    epochs = pd.read_csv(finished.path / "reports/train/metrics.csv")["epoch"].to_list()
-    assert epochs == list(range(30))
-    assert before >= 1
-    assert len(runs(finished)) == 2
+    first = finished.weights()
+    finished.springfield("train")
+    again = finished.weights()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], before[name]) for name in first)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
-def test_a_full_disk_at_a_checkpoint_loses_no_epoch(finished: Project) -> None:
-    finished.springfield("compose", "train.epochs=4")
-    store = finished.path / ".springfield/train"
-    shutil.rmtree(store)
-    store.mkdir()
-    mount = ("mount", "-t", "tmpfs", "-o", "size=1300k", "none", str(store))
-    if subprocess.run(mount, check=False).returncode:
-        pytest.skip("mount is not allowed here")
-    try:
-        output = finished.springfield("train", status=1)
-        assert "error: the disk is full" in output
-        reached = last_epoch(finished)
-        subprocess.run(["mount", "-o", "remount,size=90m", str(store)], check=True)
-        finished.springfield("train")
-    finally:
-        subprocess.run(["umount", str(store)], check=True)
-    assert reached >= 0
-    history = logged_epochs(finished)
-    assert history == [0, 1, 2, 3]
+def test_training_stops_when_val_gets_no_better(finished: Project) -> None:
+    constant = ("model.backbone=test_convnext", "optimizer.lr=0", "train.ema=0")
+    finished.springfield("compose", *constant, "train.epochs=9", "train.patience=2")
+    finished.springfield("train")
+    assert finished.metrics()["epoch"].to_list() == [0, 1, 2]
+
+
+def test_the_head_learns_first(finished: Project) -> None:
+    head = ("train.epochs=1", "train.head_epochs=1", "train.ema=0")
+    finished.springfield("compose", *head, "optimizer.lr=0")
+    finished.springfield("train")
+    start = finished.weights()
+    finished.springfield("compose", *head)
+    finished.springfield("train")
+    changed = {n for n, tensor in finished.weights().items() if not torch.equal(tensor, start[n])}
+    assert changed == {"backbone.fc.weight", "backbone.fc.bias"}
+
+
+@pytest.mark.slow
+def test_inceptions_auxiliary_head_is_for_training_only(finished: Project) -> None:
+    inception = ("model=inception_v3", "model.pretrained=null", "train.batch_size=4")
+    finished.springfield("compose", *inception, "train.auxiliary=0.4")
+    finished.springfield("train", "--preset", "fast")
+    saved = load_file(finished.path / ".springfield/debug/checkpoint/model.safetensors")
+    assert not [name for name in saved if "Aux" in name]
+    finished.springfield("compose", *inception, "train.auxiliary=0.4", "model.input_size=112")
+    output = finished.springfield("train", status=1)
+    assert "only inception_v3 from 299 pixels on has an auxiliary head; set it to 0" in output
+
+
+@pytest.mark.slow
+def test_overfit_learns_64_frames_by_heart_or_says_that_it_cannot(finished: Project) -> None:
+    before = len(finished.runs())
+    output = finished.springfield("train", "--preset", "overfit")
+    assert "train accuracy on 64 frames: 100.0%" in output
+    finished.springfield("compose", "optimizer.lr=1e-9")
+    output = finished.springfield("train", "--preset", "overfit", status=1)
+    assert "error: 64 frames are not learnt by heart" in output
+    assert len(finished.runs()) == before
+
+
+@pytest.mark.slow
+def test_profile_says_what_took_the_time(finished: Project) -> None:
+    output = finished.springfield("train", "--preset", "profile")
+    assert "images per second" in output
+    assert "aten::" in output
+    debug = finished.path / ".springfield/debug"
+    assert "aten::" in (debug / "profile.txt").read_text()
+    assert (debug / "trace.json").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_trains(finished: Project, experiment: Path) -> None:
+    """On the sample's frames and few of them, with the experiment's own recipe and network."""
+    small = ("hardware=cpu", "model.weights=null", "model.pretrained=null", "train.batch_size=4")
+    finished.springfield("compose", f"experiment={experiment.stem}", *small)
+    finished.springfield("augment")
+    finished.springfield("train", "--preset", "fast")
 
 
 def test_a_batch_that_processes_cannot_share_is_refused(finished: Project) -> None:
     finished.springfield("compose", "hardware.devices=2", "train.batch_size=15")
     output = finished.springfield("train", status=1)
     assert "train.batch_size=15 cannot be divided by 2 devices" in output
-    assert len(runs(finished)) == 1
+    assert len(finished.runs()) == 1

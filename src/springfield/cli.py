@@ -201,7 +201,8 @@ def train(
             files = (TRAINING, PARAMS, AUGMENT_PICTURE, DATA_REPORT, SPLIT_REPORT)
             tracking.log_training(logger, TRAINING, files)
             write_json(RUN, {"run_id": run_id})
-            shutil.rmtree(work)
+    if first:  # last of all: a training killed before goes on with this run
+        shutil.rmtree(work)
 
 
 @app.command(rich_help_panel=STAGES)

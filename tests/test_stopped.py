@@ -1,0 +1,313 @@
+"""Training that is stopped, in all the ways a machine has, and goes on."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+import torch
+from mlflow.tracking import MlflowClient
+from torch import Tensor
+
+from .conftest import Project
+
+pytestmark = pytest.mark.slow
+
+RECIPE = ("train.epochs=8", "train.mixup=0.2", "train.cutmix=1.0", "model.drop_rate=0.2")
+"""With all that draws at random."""
+
+
+def last_epoch(project: Project) -> int:
+    """The newest epoch that a stopped training can go on from; -1: none."""
+    saved = project.path.glob(".springfield/train/*/last-*.ckpt")
+    return max((int(path.stem.split("-")[1]) for path in saved), default=-1)
+
+
+def wait(until: Callable[[], object], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def start(project: Project, *command: str, **env: str) -> "subprocess.Popen[bytes]":
+    """Start a command in a project, its output in the project's `.log`."""
+    with (project.path / ".log").open("w") as log:
+        return subprocess.Popen(
+            command, cwd=project.path, env={**project.env, **env}, stdout=log, stderr=log
+        )
+
+
+def log(project: Project) -> str:
+    return (project.path / ".log").read_text()
+
+
+def trainers(dvc: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    """The training that a DVC started, if it did by now."""
+    children = psutil.Process(dvc.pid).children(recursive=True)
+    return [p for p in children if p.cmdline()[-1:] == ["train"]]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(done: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
+    """The weights that a training with RECIPE ends with."""
+    project = done.copy(tmp_path_factory.mktemp("uninterrupted") / "project")
+    project.springfield("compose", *RECIPE)
+    project.repro("train")
+    return project.weights()
+
+
+def check(project: Project, expected: dict[str, Tensor], runs: int) -> None:
+    """The same weights, in one run, with each epoch once."""
+    weights = project.weights()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert len(project.runs()) == runs
+    for metric in ("train_loss", "val_loss", "images_per_second"):
+        assert project.curve(metric) == list(range(8))
+    assert project.metrics()["epoch"].to_list() == list(range(8))
+    assert not list(project.path.glob(".springfield/train/*/*"))
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("victim", ["trainer", "dvc", "both"])
+def test_a_training_killed_at_random_moments_ends_as_if_nothing_was(
+    finished: Project, uninterrupted: dict[str, Tensor], victim: str, signal_: signal.Signals
+) -> None:
+    runs = len(finished.runs()) + 1
+    finished.springfield("compose", *RECIPE)
+    for _ in range(2):
+        # dash stays between DVC and a stage where bash does not
+        dvc = start(finished, "dvc", "repro", "train", SHELL="/bin/sh")
+        wait(lambda dvc=dvc: trainers(dvc))  # type: ignore[misc]
+        (trainer,) = trainers(dvc)
+        moment = random.uniform(0, 15)  # noqa: S311
+        print(f"{moment:.2f} s")
+        time.sleep(moment)
+        if last_epoch(finished) == 7 or not trainer.is_running():
+            break
+        if victim != "dvc":
+            trainer.send_signal(signal_)
+        if victim != "trainer":
+            dvc.send_signal(signal_)
+        dvc.wait(timeout=60)
+        assert not psutil.wait_procs([trainer], timeout=10)[1]
+        assert "Traceback" not in log(finished)
+    dvc.wait(timeout=120)
+    finished.repro("train")
+    check(finished, uninterrupted, runs)
+
+
+def test_a_checkpoint_that_a_loss_of_power_cut_is_passed_over(
+    finished: Project, uninterrupted: dict[str, Tensor]
+) -> None:
+    runs = len(finished.runs()) + 1
+    finished.springfield("compose", *RECIPE)
+    process = start(finished, "springfield", "train")
+    wait(lambda: last_epoch(finished) >= 2)
+    process.kill()
+    process.wait()
+    (newest,) = finished.path.glob(f".springfield/train/*/last-{last_epoch(finished)}.ckpt")
+    os.truncate(newest, newest.stat().st_size // 2)
+    output = finished.springfield("train")
+    assert f"{newest.name} is damaged: going on from the epoch before it" in output
+    check(finished, uninterrupted, runs)
+
+
+def test_other_params_start_afresh(finished: Project) -> None:
+    runs = len(finished.runs())
+    finished.springfield("compose", *RECIPE)
+    process = start(finished, "springfield", "train")
+    wait(lambda: last_epoch(finished) >= 1)
+    process.terminate()
+    assert process.wait(timeout=30) == 143
+    assert "error: stopped by SIGTERM; the same command goes on from the last epoch" in log(
+        finished
+    )
+    finished.springfield("compose", "train.epochs=1")
+    finished.springfield("train")
+    assert finished.metrics()["epoch"].to_list() == [0]
+    assert len(finished.runs()) == runs + 2
+
+
+def test_two_nodes_end_together_and_go_on(finished: Project, unused_port: int) -> None:
+    finished.springfield("compose", "train.epochs=30")
+    runs = len(finished.runs())
+
+    def node(address: str) -> "subprocess.Popen[bytes]":
+        with (finished.path / f".log-{address}").open("w") as file:
+            return subprocess.Popen(
+                [
+                    "torchrun",
+                    "--nnodes=2",
+                    "--nproc-per-node=1",
+                    "--rdzv-backend=c10d",
+                    f"--rdzv-endpoint=127.0.0.1:{unused_port}",
+                    f"--local-addr={address}",
+                    "--no-python",
+                    "springfield",
+                    "train",
+                ],
+                cwd=finished.path,
+                env=finished.env,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+
+    nodes = {address: node(address) for address in ("127.0.0.1", "127.0.0.2")}
+    wait(lambda: last_epoch(finished) >= 1)
+    workers = psutil.Process(nodes["127.0.0.2"].pid).children()
+    nodes["127.0.0.2"].kill()
+    for worker in workers:
+        worker.kill()
+    nodes["127.0.0.2"].wait()
+    assert nodes["127.0.0.1"].wait(timeout=60) != 0
+    told = (finished.path / ".log-127.0.0.1").read_text()
+    assert "error: another process of this training has ended" in told
+
+    before = last_epoch(finished)
+    assert before >= 1
+    finished.springfield("compose", "train.epochs=30", "hardware.workers=0")
+    nodes = {address: node(address) for address in nodes}
+    assert [process.wait(timeout=200) for process in nodes.values()] == [0, 0]
+    assert len(finished.runs()) == runs + 1
+    assert finished.curve("val_loss") == list(range(30))
+    finished.run("dvc", "commit", "-f", "train")
+    assert "train" not in finished.repro("train")
+
+
+@contextmanager
+def mlflow_server(project: Project, port: int) -> Iterator[str]:
+    """A server with a store of its own, killed at the end."""
+    command = ("mlflow", "server", "--port", str(port), "--workers", "1")
+    store = ("--backend-store-uri", f"sqlite:///{project.path / 'server.db'}")
+    artifacts = ("--artifacts-destination", str(project.path / "artifacts"))
+    with (project.path / ".server.log").open("w") as file:
+        process = subprocess.Popen(
+            [*command, *store, *artifacts],
+            cwd=project.path,
+            env={**project.env, "MLFLOW_DISABLE_TELEMETRY": "true"},
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    address = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        try:
+            return bool(urllib.request.urlopen(f"{address}/health").read())
+        except OSError:
+            return False
+
+    try:
+        wait(answers)
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_mlflow_gone_for_a_while_gets_every_epoch_once(finished: Project, unused_port: int) -> None:
+    finished.springfield("compose", "train.epochs=100")
+    with mlflow_server(finished, unused_port) as address:
+        process = start(finished, "springfield", "train", MLFLOW_TRACKING_URI=address)
+        wait(lambda: last_epoch(finished) >= 2)
+    left = last_epoch(finished)
+    wait(lambda: last_epoch(finished) >= left + 2)
+    with mlflow_server(finished, unused_port) as address:
+        assert process.wait(timeout=240) == 0
+        client = MlflowClient(address)
+        experiment = client.get_experiment_by_name("tiny")
+        assert experiment
+        (run,) = client.search_runs([experiment.experiment_id])
+        for metric in ("val_loss", "train_loss", "waiting_share"):
+            points = client.get_metric_history(run.info.run_id, metric)
+            assert [point.step for point in points] == list(range(100))
+        assert run.info.status == "FINISHED"
+        assert {file.path for file in client.list_artifacts(run.info.run_id, "reports/train")}
+    assert "training goes on, its curves follow when MLflow is back" in log(finished)
+
+
+def test_mlflow_gone_for_good_costs_the_curves_and_not_the_training(
+    finished: Project, unused_port: int
+) -> None:
+    finished.springfield("compose", "train.epochs=20")
+    with mlflow_server(finished, unused_port) as address:
+        process = start(finished, "springfield", "train", MLFLOW_TRACKING_URI=address)
+        wait(lambda: last_epoch(finished) >= 2)
+    assert process.wait(timeout=240) == 0
+    told = re.search(
+        r"lacks the metrics of epochs (\d+) to 19, and files; reports/train has", log(finished)
+    )
+    assert told
+    assert int(told[1]) >= 2
+    assert finished.metrics()["epoch"].to_list() == list(range(20))
+
+
+def test_no_mlflow_at_the_start_is_one_line(finished: Project, unused_port: int) -> None:
+    env = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{unused_port}"}
+    output = finished.springfield("train", status=1, env=env)
+    assert f"error: MLflow at http://127.0.0.1:{unused_port} cannot be used" in output
+
+
+def test_a_loss_that_is_no_number_stops_the_training(finished: Project) -> None:
+    finished.springfield("compose", "optimizer.lr=1e30", "optimizer.clip=0")
+    output = finished.springfield("train", status=1)
+    assert re.search(r"error: the loss is not finite since epoch 0, step \d+; lower", output)
+    assert "Traceback" not in output
+
+
+def test_out_of_memory_says_what_to_do(finished: Project) -> None:
+    """With a limit on the process's memory, as a GPU has one."""
+    finished.springfield("compose", "train.batch_size=4000", "model.input_size=224")
+    limited = f"ulimit -v 9000000; exec {sys.executable} -m springfield train"
+    result = finished.run("bash", "-c", limited, status=1)
+    assert "error: out of memory with train.batch_size=4000" in result.stderr
+    assert "train.accumulate=2" in result.stderr
+
+
+def test_a_dead_loader_process_is_one_line_and_the_training_goes_on(finished: Project) -> None:
+    finished.springfield("compose", "train.epochs=30", "hardware.workers=1")
+    process = start(finished, "springfield", "train")
+    wait(lambda: last_epoch(finished) >= 1)
+    workers = [p for p in psutil.Process(process.pid).children(recursive=True) if not p.children()]
+    loaders = [p for p in workers if "forkserver" in " ".join(p.cmdline())]
+    loaders[-1].kill()
+    assert process.wait(timeout=60) == 1
+    assert "error: a loader process was killed" in log(finished)
+    before = last_epoch(finished)
+    finished.springfield("compose", "train.epochs=30", "hardware.workers=0")
+    finished.springfield("train")
+    assert finished.metrics()["epoch"].to_list() == list(range(30))
+    assert before >= 1
+    assert len(finished.runs()) == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_at_a_checkpoint_loses_no_epoch(finished: Project) -> None:
+    finished.springfield("compose", "train.epochs=4")
+    store = finished.path / ".springfield/train"
+    shutil.rmtree(store)
+    store.mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", "size=20m", "none", str(store))
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("mount is not allowed here")
+    try:
+        output = finished.springfield("train", status=1)
+        assert "error: the disk is full" in output
+        reached = last_epoch(finished)
+        subprocess.run(["mount", "-o", "remount,size=90m", str(store)], check=True)
+        finished.springfield("train")
+    finally:
+        subprocess.run(["umount", str(store)], check=True)
+    assert reached >= 0
+    assert finished.curve("val_loss") == [0, 1, 2, 3]
