@@ -92,8 +92,8 @@ def test_a_training_killed_at_random_moments_ends_as_if_nothing_was(
         moment = random.uniform(0, 15)  # noqa: S311
         print(f"{moment:.2f} s")
         time.sleep(moment)
-        if last_epoch(finished) == 7 or not trainer.is_running():
-            break
+        if last_epoch(finished) == 7 or (finished.path / "reports/run.json").exists():
+            break  # it is done; killed now, DVC would start it anew
         if victim != "dvc":
             trainer.send_signal(signal_)
         if victim != "trainer":
@@ -217,12 +217,11 @@ def mlflow_server(project: Project, port: int) -> Iterator[str]:
 
 
 def test_mlflow_gone_for_a_while_gets_every_epoch_once(finished: Project, unused_port: int) -> None:
-    finished.springfield("compose", "train.epochs=100")
+    finished.springfield("compose", "train.epochs=200")
     with mlflow_server(finished, unused_port) as address:
         process = start(finished, "springfield", "train", MLFLOW_TRACKING_URI=address)
         wait(lambda: last_epoch(finished) >= 2)
-    left = last_epoch(finished)
-    wait(lambda: last_epoch(finished) >= left + 2)
+    wait(lambda: last_epoch(finished) >= 60)
     with mlflow_server(finished, unused_port) as address:
         assert process.wait(timeout=240) == 0
         client = MlflowClient(address)
@@ -231,7 +230,7 @@ def test_mlflow_gone_for_a_while_gets_every_epoch_once(finished: Project, unused
         (run,) = client.search_runs([experiment.experiment_id])
         for metric in ("val_loss", "train_loss", "waiting_share"):
             points = client.get_metric_history(run.info.run_id, metric)
-            assert [point.step for point in points] == list(range(100))
+            assert [point.step for point in points] == list(range(200))
         assert run.info.status == "FINISHED"
         assert {file.path for file in client.list_artifacts(run.info.run_id, "reports/train")}
     assert "training goes on, its curves follow when MLflow is back" in log(finished)

@@ -96,7 +96,9 @@ SAME = ("model.backbone=test_convnext", "augment.online=[]", "train.batch_size=1
 all frames, so that an epoch is one step."""
 
 
-@pytest.mark.parametrize("change", ["hardware.devices=2", "train.accumulate=2"])
+@pytest.mark.parametrize(
+    "change", ["hardware.devices=2", pytest.param("train.accumulate=2", marks=pytest.mark.slow)]
+)
 def test_two_processes_or_pieces_train_as_one_does(finished: Project, change: str) -> None:
     finished.springfield("compose", *SAME, "train.epochs=20")
     finished.springfield("train")
@@ -113,6 +115,7 @@ def test_two_processes_or_pieces_train_as_one_does(finished: Project, change: st
         torch.testing.assert_close(tensor, weights[name], atol=2e-3, rtol=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["slurm", "torchrun"])
 def test_processes_that_a_launcher_started_train_together(
     finished: Project, launcher: str, unused_port: int
@@ -141,6 +144,7 @@ def test_processes_that_a_launcher_started_train_together(
     assert finished.curve("val_loss") == [0, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -161,6 +165,7 @@ def test_each_part_of_the_recipe_can_be_switched(finished: Project, recipe: tupl
     assert not all(torch.equal(first[name], before[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_training_stops_when_val_gets_no_better(finished: Project) -> None:
     constant = ("model.backbone=test_convnext", "optimizer.lr=0", "train.ema=0")
     finished.springfield("compose", *constant, "train.epochs=9", "train.patience=2")
@@ -168,6 +173,7 @@ def test_training_stops_when_val_gets_no_better(finished: Project) -> None:
     assert finished.metrics()["epoch"].to_list() == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_the_head_learns_first(finished: Project) -> None:
     head = ("train.epochs=1", "train.head_epochs=1", "train.ema=0")
     finished.springfield("compose", *head, "optimizer.lr=0")
@@ -182,7 +188,7 @@ def test_the_head_learns_first(finished: Project) -> None:
 @pytest.mark.slow
 def test_inceptions_auxiliary_head_is_for_training_only(finished: Project) -> None:
     inception = ("model=inception_v3", "model.pretrained=null", "train.batch_size=4")
-    finished.springfield("compose", *inception, "train.auxiliary=0.4")
+    finished.springfield("compose", *inception, "train.auxiliary=0.4", "model.input_size=299")
     finished.springfield("train", "--preset", "fast")
     saved = load_file(finished.path / ".springfield/debug/checkpoint/model.safetensors")
     assert not [name for name in saved if "Aux" in name]

@@ -132,8 +132,10 @@ def train(
     from springfield.run_logger import RunLogger
     from springfield.train import train
 
-    # Seconds, not minutes: a training does not wait for MLflow, it catches up.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    # Seconds, not minutes, and no warnings: a training goes on without MLflow and catches up.
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     params = _start("train")
     weights = ROOT / ".springfield/weights"
     if preset:

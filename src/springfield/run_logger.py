@@ -7,10 +7,14 @@ from typing import Any
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from mlflow.utils.validation import MAX_METRICS_PER_BATCH
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from springfield.progress import console
+
+PAUSE = 30
+"""Seconds until a store that did not answer is asked again."""
 
 
 class RunLogger(Logger):
@@ -28,6 +32,7 @@ class RunLogger(Logger):
         self.uri = uri
         self.run_id = run_id
         self.waiting: list[Metric] = []
+        self._next_try = 0.0
         self._client = MlflowClient(uri)
         self._written: dict[str, set[int]] = {}
 
@@ -46,26 +51,43 @@ class RunLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Write them, and what waits."""
+        """Write them, and what waits; not at once after a store did not answer."""
+        self.add(metrics, step or 0)
+        if time.monotonic() >= self._next_try:
+            self.flush()
+
+    def add(self, metrics: Mapping[str, float], step: int) -> None:
+        """Have metrics that are not yet written wait for the next `flush`."""
         now = int(time.time() * 1000)
-        told = bool(self.waiting)
         self.waiting += [
-            Metric(key, float(value), now, step or 0) for key, value in metrics.items()
+            Metric(key, float(value), now, step)
+            for key, value in metrics.items()
+            if step not in self._written.get(key, ())
         ]
+
+    def flush(self) -> None:
+        """Write what waits and what the run does not have."""
         try:
             for key in {metric.key for metric in self.waiting} - self._written.keys():
                 history = self._client.get_metric_history(self.run_id, key)
                 self._written[key] = {metric.step for metric in history}
-            new = [m for m in self.waiting if m.step not in self._written[m.key]]
-            if new:
-                self._client.log_batch(self.run_id, new)
+            new = {
+                (metric.key, metric.step): metric
+                for metric in self.waiting
+                if metric.step not in self._written[metric.key]
+            }
+            metrics = list(new.values())
+            for start in range(0, len(metrics), MAX_METRICS_PER_BATCH):
+                self._client.log_batch(self.run_id, metrics[start : start + MAX_METRICS_PER_BATCH])
         except MlflowException:
-            if not told:
+            if not self._next_try:
                 console.print(
                     f"MLflow at {self.uri} does not answer: training goes on, its curves follow "
                     "when MLflow is back"
                 )
+            self._next_try = time.monotonic() + PAUSE
             return
-        for metric in new:
-            self._written[metric.key].add(metric.step)
+        for key, step in new:
+            self._written[key].add(step)
         self.waiting.clear()
+        self._next_try = 0.0

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from springfield.errors import UserError
 from springfield.files import atomic, write_json
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from springfield.run_logger import RunLogger
 
 SQLITE = "sqlite:///"
-ORIGIN = "springfield.origin_run_id"
-"""Tag of a run that stands for one in another store."""
+KNOWN_AS = "springfield.known_as"
+"""Tag of a run: the id that it is looked for by, where that is not its own."""
 
 
 def store(root: Path) -> str:
@@ -60,8 +61,12 @@ def open_run(
             resumed = _find(run_id, experiment)
             if resumed is None:
                 console.print(f"run {run_id} is not in this MLflow store: starting another one")
-                tags = {**tags, ORIGIN: run_id}
+                tags = {**tags, KNOWN_AS: run_id}
             run_id = resumed
+        elif record:  # so that it is found again even if this is killed while the run is created
+            known_as = uuid4().hex
+            write_json(record, {"run_id": known_as})
+            tags = {**tags, KNOWN_AS: known_as}
         if run_id is None:
             if mlflow.get_experiment_by_name(experiment) is None:
                 artifacts = root.resolve() / "mlartifacts"
@@ -127,7 +132,7 @@ def _find(run_id: str, experiment: str) -> str | None:
         pass
     found = mlflow.search_runs(
         experiment_names=[experiment],
-        filter_string=f"tags.`{ORIGIN}` = '{run_id}'",
+        filter_string=f"tags.`{KNOWN_AS}` = '{run_id}'",
         output_format="list",
     )
     return found[0].info.run_id if found else None
@@ -142,8 +147,10 @@ def log_training(logger: "RunLogger", report: Path, files: Iterable[Path]) -> No
     from mlflow.exceptions import MlflowException
 
     epochs = pd.read_csv(report / "metrics.csv").merge(pd.read_csv(report / "speed.csv"))
+    epochs = epochs.drop(columns="seconds")  # known to the report alone
     for row in epochs.to_dict("records"):
-        logger.log_metrics({str(key): value for key, value in row.items()}, int(row["epoch"]))
+        logger.add({str(key): value for key, value in row.items()}, int(row["epoch"]))
+    logger.flush()
     if logger.waiting:
         lacking = sorted({metric.step for metric in logger.waiting})
         console.print(

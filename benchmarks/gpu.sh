@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Do two GPUs learn what one learns, and how much faster are they? For a machine that has them:
+#
+#     benchmarks/gpu.sh [EXPERIMENT] [DEVICES]
+#
+# EXPERIMENT (default: simpsons) and DEVICES (default: 2). Rows are added to
+# benchmarks/results/gpus.csv: images per second with one device and with all, and the largest
+# difference between the losses of twenty steps in float32, one device against all.
+# ACCELERATOR=cpu tries the script without a GPU. It changes params.yaml: run it in a clone of its own.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PWD/.venv/bin:$PATH"
+experiment=${1:-simpsons} devices=${2:-2} accelerator=${ACCELERATOR:-gpu}
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+
+measure() { # name devices overrides...
+	springfield compose "experiment=$experiment" "hardware.accelerator=$accelerator" \
+		"hardware.devices=$2" "${@:3}"
+	dvc repro augment
+	springfield train
+	cp -r reports/train "$out/$1"
+}
+
+# A network without batch norm, nothing that draws at random, and epochs of one step.
+same=(model=resnet10t model.backbone=test_convnext train=scratch augment=none split.max_per_class=3
+	train.epochs=20 train.batch_size=64 train.precision=32-true)
+for n in 1 "$devices"; do
+	NVIDIA_TF32_OVERRIDE=0 measure "same-$n" "$n" "${same[@]}"
+	measure "speed-$n" "$n" train.epochs=3
+done
+python benchmarks/gpus.py "$experiment" "$out" "$devices"

@@ -1,0 +1,45 @@
+"""What benchmarks/gpu.sh measured, as rows of benchmarks/results/gpus.csv."""
+
+import csv
+import datetime
+import sys
+from pathlib import Path
+
+import pandas as pd
+from scores import commit, hardware
+
+RESULTS = Path("benchmarks/results/gpus.csv")
+
+
+def main(experiment: str, measured: Path, devices: str) -> None:
+    """Add a row for one device and one for all."""
+    losses = {
+        n: pd.read_csv(measured / f"same-{n}/metrics.csv")["train_loss"] for n in ("1", devices)
+    }
+    speeds = {
+        n: pd.read_csv(measured / f"speed-{n}/speed.csv")["images_per_second"].iloc[1:].median()
+        for n in ("1", devices)
+    }
+    for n in ("1", devices):
+        row = {
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "commit": commit(),
+            "hardware": hardware(),
+            "experiment": experiment,
+            "devices": n,
+            "images_per_second": round(speeds[n], 1),
+            "efficiency": round(speeds[n] / speeds["1"] / int(n), 3),
+            "steps_compared": len(losses[n]),
+            "largest_loss_difference": float(f"{(losses[n] - losses['1']).abs().max():.2g}"),
+        }
+        new = not RESULTS.exists()
+        with RESULTS.open("a", newline="") as file:
+            writer = csv.DictWriter(file, row, lineterminator="\n")
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+        print(*(f"{name}={value}" for name, value in row.items()), sep="  ")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
