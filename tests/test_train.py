@@ -187,12 +187,12 @@ def test_the_head_learns_first(finished: Project) -> None:
 
 @pytest.mark.slow
 def test_inceptions_auxiliary_head_is_for_training_only(finished: Project) -> None:
-    inception = ("model=inception_v3", "model.pretrained=null", "train.batch_size=4")
-    finished.springfield("compose", *inception, "train.auxiliary=0.4", "model.input_size=299")
+    inception = ("model.backbone=inception_v3", "train.batch_size=4", "train.auxiliary=0.4")
+    finished.springfield("compose", *inception, "model.input_size=299")
     finished.springfield("train", "--preset", "fast")
     saved = load_file(finished.path / ".springfield/debug/checkpoint/model.safetensors")
     assert not [name for name in saved if "Aux" in name]
-    finished.springfield("compose", *inception, "train.auxiliary=0.4", "model.input_size=112")
+    finished.springfield("compose", *inception, "model.input_size=112")
     output = finished.springfield("train", status=1)
     assert "only inception_v3 from 299 pixels on has an auxiliary head; set it to 0" in output
 

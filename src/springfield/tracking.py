@@ -147,9 +147,9 @@ def log_training(logger: "RunLogger", report: Path, files: Iterable[Path]) -> No
     from mlflow.exceptions import MlflowException
 
     epochs = pd.read_csv(report / "metrics.csv").merge(pd.read_csv(report / "speed.csv"))
-    epochs = epochs.drop(columns="seconds")  # known to the report alone
-    for row in epochs.to_dict("records"):
-        logger.add({str(key): value for key, value in row.items()}, int(row["epoch"]))
+    for row in epochs.drop(columns="seconds").to_dict("records"):
+        epoch = int(row.pop("epoch"))
+        logger.add({str(key): value for key, value in row.items()}, epoch)
     logger.flush()
     if logger.waiting:
         lacking = sorted({metric.step for metric in logger.waiting})
