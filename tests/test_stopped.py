@@ -185,6 +185,36 @@ def test_two_nodes_end_together_and_go_on(finished: Project, unused_port: int) -
     assert "train" not in finished.repro("train")
 
 
+def test_a_slurm_job_is_queued_again_when_its_time_is_over(finished: Project) -> None:
+    """SLURM itself is not here: its two commands are played."""
+    commands = {
+        "srun": "while [[ $1 == --* ]]; do shift; done\n"
+        "export SLURM_NTASKS=1 SLURM_NTASKS_PER_NODE=1 SLURM_NNODES=1 SLURM_NODEID=0\n"
+        'export SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NODELIST=127.0.0.1\nexec "$@"',
+        "scontrol": 'echo "$@" > requeued',
+        "activate": "",
+    }
+    folder = finished.path / ".venv/bin"
+    folder.mkdir(parents=True)
+    for name, text in commands.items():
+        (folder / name).write_text(f"#!/usr/bin/env bash\n{text}\n")
+        (folder / name).chmod(0o755)
+    path = f"{folder}{os.pathsep}{finished.env['PATH']}"
+    runs = len(finished.runs())
+    finished.springfield("compose", "train.epochs=30")
+
+    job = start(finished, "bash", "docs/train.sbatch", PATH=path, SLURM_JOB_ID="7")
+    wait(lambda: last_epoch(finished) >= 1)
+    job.terminate()
+    assert job.wait(timeout=60) == 0
+    assert (finished.path / "requeued").read_text() == "requeue 7\n"
+    job = start(finished, "bash", "docs/train.sbatch", PATH=path, SLURM_JOB_ID="7")
+    assert job.wait(timeout=200) == 0
+    assert finished.metrics()["epoch"].to_list() == list(range(30))
+    assert len(finished.runs()) == runs + 1
+    assert finished.repro() == []
+
+
 @contextmanager
 def mlflow_server(project: Project, port: int) -> Iterator[str]:
     """A server with a store of its own, killed at the end."""
