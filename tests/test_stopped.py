@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -106,19 +107,29 @@ def test_a_training_killed_at_random_moments_ends_as_if_nothing_was(
     check(finished, uninterrupted, runs)
 
 
+@pytest.mark.parametrize("name", ["last", "best"])
 def test_a_checkpoint_that_a_loss_of_power_cut_is_passed_over(
-    finished: Project, uninterrupted: dict[str, Tensor]
+    finished: Project, uninterrupted: dict[str, Tensor], name: str
 ) -> None:
     runs = len(finished.runs()) + 1
     finished.springfield("compose", *RECIPE)
     process = start(finished, "springfield", "train")
-    wait(lambda: last_epoch(finished) >= 2)
+
+    def newest() -> list[Path]:
+        epoch = last_epoch(finished)
+        return list(finished.path.glob(f".springfield/train/*/{name}-{epoch}.ckpt"))
+
+    while True:
+        wait(lambda: last_epoch(finished) >= 1 and newest())
+        process.send_signal(signal.SIGSTOP)
+        if cut := newest():
+            break
+        process.send_signal(signal.SIGCONT)
     process.kill()
     process.wait()
-    (newest,) = finished.path.glob(f".springfield/train/*/last-{last_epoch(finished)}.ckpt")
-    os.truncate(newest, newest.stat().st_size // 2)
+    os.truncate(cut[0], cut[0].stat().st_size // 2)
     output = finished.springfield("train")
-    assert f"{newest.name} is damaged: going on from the epoch before it" in output
+    assert "is damaged: going on from the epoch before it" in output
     check(finished, uninterrupted, runs)
 
 

@@ -264,20 +264,26 @@ def train(
 
 
 def _resumable(work: Path) -> Path | None:
-    """The newest whole checkpoint of an interrupted training."""
-    import torch
+    """The newest checkpoint of an interrupted training that is whole, as its best one must be."""
 
     def epoch(path: Path) -> int:
         return int(path.stem.split("-")[1])
 
     for path in sorted(work.glob("last-*.ckpt"), key=epoch, reverse=True):
-        try:
-            torch.load(path, map_location="cpu", weights_only=True)
-        except Exception:  # what a loss of power leaves can fail in any way
-            console.print(f"{path.name} is damaged: going on from the epoch before it")
-        else:
+        if all(_is_whole(file) for file in work.glob(f"*-{epoch(path)}.ckpt")):
             return path
+        console.print(f"{path.name} is damaged: going on from the epoch before it")
     return None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    import torch
+
+    try:
+        torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception:  # what a loss of power leaves can fail in any way
+        return False
+    return True
 
 
 @contextmanager
