@@ -91,7 +91,13 @@ def test_the_same_training_does_not_run_twice_at_once(finished: Project) -> None
         process.wait()
 
 
-SAME = ("model.backbone=test_convnext", "augment.online=[]", "train.batch_size=100")
+SAME = (
+    "model.backbone=test_convnext",
+    "augment.online=[]",
+    "train.batch_size=100",
+    "train.epochs=20",
+    "train.head_epochs=3",
+)
 """A network without batch norm, whose statistics two processes do not share on CPUs, and batches of
 all frames, so that an epoch is one step."""
 
@@ -100,11 +106,11 @@ all frames, so that an epoch is one step."""
     "change", ["hardware.devices=2", pytest.param("train.accumulate=2", marks=pytest.mark.slow)]
 )
 def test_two_processes_or_pieces_train_as_one_does(finished: Project, change: str) -> None:
-    finished.springfield("compose", *SAME, "train.epochs=20")
+    finished.springfield("compose", *SAME)
     finished.springfield("train")
     expected, weights = finished.metrics(), finished.weights()
     before = len(finished.runs())
-    finished.springfield("compose", *SAME, "train.epochs=20", change)
+    finished.springfield("compose", *SAME, change)
     output = finished.springfield("train")
     assert output.count("experiment tiny: train") == 1
     assert len(finished.runs()) == before + 1
