@@ -21,6 +21,7 @@ BASE = [
     "split.max_per_class=200",
     "model.input_size=96",
     "train.epochs=5",
+    "optimizer.lr=1e-3",
 ]
 CHANGES = {
     "the recipe": [],
@@ -29,7 +30,7 @@ CHANGES = {
     "the head first, for an epoch": ["train.head_epochs=1"],
     "the same rate in all layers": ["optimizer.layer_decay=1.0"],
     "no weight average": ["train.ema=0"],
-    "half the learning rate": ["optimizer.lr=1e-3"],
+    "half the learning rate": ["optimizer.lr=5e-4"],
     "earlier layers slower still": ["optimizer.layer_decay=0.8"],
     "each frame once an epoch": ["train.balance=0"],
     "each class equally often": ["train.balance=1"],
@@ -37,7 +38,7 @@ CHANGES = {
     "strong augmentation": ["augment=strong"],
     "mixup and cutmix": ["train.mixup=0.2", "train.cutmix=1.0"],
     "no label smoothing": ["train.label_smoothing=0"],
-    "twice the learning rate": ["optimizer.lr=4e-3"],
+    "twice the learning rate": ["optimizer.lr=2e-3"],
     "no clipping": ["optimizer.clip=0"],
     "no weight decay": ["optimizer.weight_decay=0"],
     "the recipe, seed 3": ["seed=3"],

@@ -129,6 +129,9 @@ class Probabilities(nn.Module):
 def load_backbone(model: Classifier, weights: Path) -> None:
     """Load weights trained on other classes: everything but the heads must match.
 
+    The heads start from zero (as in BiT, Kolesnikov et al., 2020): with what timm draws them from,
+    trained features give logits so large that unlearning them costs epochs.
+
     Raises:
         UserError: the weights are those of another network.
     """
@@ -155,6 +158,9 @@ def load_backbone(model: Classifier, weights: Path) -> None:
             f"{weights.name} does not fit {model.architecture.backbone}: {len(wrong)} names "
             f"differ, the first is {wrong[0]}"
         )
+    for name, parameter in model.backbone.named_parameters():
+        if name in head or name.startswith(f"{AUXILIARY}fc."):
+            nn.init.zeros_(parameter)
 
 
 def save_checkpoint(model: Classifier, folder: Path, made_from: dict[str, str]) -> None:
