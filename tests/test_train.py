@@ -154,8 +154,7 @@ def test_processes_that_a_launcher_started_train_together(
 @pytest.mark.parametrize(
     "recipe",
     [
-        ("train.mixup=0.4", "train.cutmix=1.0"),
-        ("train.head_epochs=1", "optimizer.layer_decay=0.7"),
+        ("train.mixup=0.4", "train.cutmix=1.0", "train.head_epochs=1", "optimizer.layer_decay=0.7"),
         ("train.balance=1", "train.label_smoothing=0", "train.ema=0", "optimizer.clip=0"),
     ],
 )
