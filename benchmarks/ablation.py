@@ -21,12 +21,11 @@ BASE = [
     "split.max_per_class=200",
     "model.input_size=96",
     "train.epochs=5",
-    "optimizer.lr=1e-3",
 ]
 CHANGES = {
     "the recipe": [],
-    "twice the learning rate": ["optimizer.lr=2e-3"],
-    "half the learning rate": ["optimizer.lr=5e-4"],
+    "twice the learning rate": ["optimizer.lr=4e-3"],
+    "half the learning rate": ["optimizer.lr=1e-3"],
     "earlier layers slower": ["optimizer.layer_decay=0.8"],
     "the same rate in all layers": ["optimizer.layer_decay=1.0"],
     "the recipe, seed 2": ["seed=2"],
