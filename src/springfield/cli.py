@@ -218,6 +218,7 @@ def evaluate() -> None:
     params = _start("evaluate")
     evaluate(
         params.evaluate,
+        params.seed,
         checkpoint=CHECKPOINT,
         prepared=PREPARED,
         split=SPLIT,

@@ -1,17 +1,15 @@
 """A page that shows a person what prepare found."""
 
-import base64
-import io
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from springfield.files import atomic
 from springfield.store import ImageStore
+from springfield.thumbnail import thumbnail
 
 SHOWN, HEIGHT = 8, 72
 PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
@@ -68,7 +66,7 @@ def write_data_page(
     classes: list[dict[str, Any]] = []
     for name, rows in index.groupby("class"):
         chosen = np.unique(np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int))
-        pictures = [_thumbnail(images, rows["id"].iloc[position]) for position in chosen]
+        pictures = [thumbnail(images[rows["id"].iloc[position]], HEIGHT) for position in chosen]
         classes.append({"name": name, "n": len(rows), "pictures": pictures})
     classes.sort(key=lambda entry: -entry["n"])
     page = PAGE.render(
@@ -86,11 +84,3 @@ def write_data_page(
     )
     with atomic(path) as partial:
         partial.write_text(page, encoding="utf-8")
-
-
-def _thumbnail(images: ImageStore, image_id: str) -> str:
-    picture = Image.fromarray(images[image_id])
-    picture.thumbnail((16 * HEIGHT, HEIGHT))
-    content = io.BytesIO()
-    picture.save(content, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"

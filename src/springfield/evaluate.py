@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from springfield.errors import UserError
 from springfield.files import atomic, write_json
 from springfield.progress import track
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 BATCH = 32
 BASELINE_SIZE = 24
+BINS = 15
 
 
 @dataclass
@@ -27,10 +29,18 @@ class EvaluateParams:
 
     baseline: bool
     """Also fit a logistic regression on pixels, to tell how much the network adds."""
+    sure: float
+    """Share of the val frames above the threshold that must be right; below it the model is
+    unsure."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sure <= 1:
+            raise UserError(f"evaluate.sure={self.sure} must be above 0 and at most 1")
 
 
 def evaluate(
     params: EvaluateParams,
+    seed: int,
     *,
     checkpoint: Path,
     prepared: Path,
@@ -40,76 +50,151 @@ def evaluate(
     report: Path,
     device: str = "cpu",
 ) -> None:
-    """Score the checkpoint on val and test, and fit its temperature on val.
+    """Score the checkpoint on val and test; fit its temperature and its threshold on val.
 
     Args:
         params: what is measured.
+        seed: of the bootstrap.
         checkpoint: the folder that train wrote.
         prepared: the folder that prepare wrote.
         split: the table that split wrote.
         metrics: JSON file to write: `val`, `test` and, if the data set has one that the split
             leaves out, `official_test`; and the same by class.
-        calibration: JSON file to write: the temperature.
-        report: folder to write: `predictions.csv` and `confusion.png`, both of test.
+        calibration: JSON file to write: `temperature`, and the `threshold` of a (calibrated)
+            probability below which the model is unsure.
+        report: folder to write, all of test: `predictions.csv`, `mistakes.html`, and pictures and
+            tables of the confusion matrix, precision and recall, and reliability.
         device: where the network runs.
 
     Raises:
         UserError: there is no checkpoint.
     """
-    from sklearn.metrics import confusion_matrix
+    from scipy.special import softmax
 
     from springfield import metrics as measure
     from springfield.frames import read_split
+    from springfield.mistakes_page import write_mistakes_page
     from springfield.model import load_checkpoint
-    from springfield.plots import confusion_plot
     from springfield.store import ImageStore
 
     model = load_checkpoint(checkpoint).to(device)
     images = ImageStore(prepared / "images.arrow")
     classes, sides = read_split(prepared, split)
     assert classes == model.architecture.classes
+    index = pd.read_csv(prepared / "index.csv", dtype=str, keep_default_na=False).set_index("id")
+    groups = pd.read_csv(split, dtype=str).set_index("id")["group"].reindex(index.index)
+    groups = groups.fillna(index["sha256"])  # of the official test set: each frame for itself
     measured = [side for side in ("val", "test", "official_test") if side in sides]
     logits = {side: _logits(model, images, sides[side].ids, side) for side in measured}
+    labels = {side: sides[side].labels for side in measured}
+
+    temperature = measure.fit_temperature(logits["val"], labels["val"])
+    before = {side: softmax(logits[side], axis=1) for side in measured}
+    after = {side: softmax(logits[side] / temperature, axis=1) for side in measured}
+    predicted = {side: logits[side].argmax(1) for side in measured}
+    right = {side: predicted[side] == labels[side] for side in measured}
+    threshold = measure.threshold(after["val"].max(1), right["val"], params.sure)
+
+    rng = np.random.default_rng(seed)
     result: dict[str, Any] = {}
-    for side in measured:
-        loss = measure.cross_entropy(logits[side], sides[side].labels)
-        result[side] = {**measure.scores(sides[side].labels, logits[side].argmax(1)), "loss": loss}
-    result["per_class"] = {
-        side: measure.scores_by_class(sides[side].labels, logits[side].argmax(1), classes)
-        for side in measured
-    }
+    by_class: dict[str, Any] = {}
+    for side in track(measured, "Intervals"):
+        codes = pd.factorize(groups[sides[side].ids])[0]
+        ends = measure.intervals(labels[side], predicted[side], codes, len(classes), rng)
+        confidence = after[side].max(1)
+        sure = confidence >= threshold
+        result[side] = {
+            **measure.scores(labels[side], predicted[side]),
+            **{
+                f"{name}_{end}": float(value)
+                for name in ("accuracy", "macro_f1")
+                for end, value in zip(("low", "high"), ends[name], strict=True)
+            },
+            "loss": measure.cross_entropy(logits[side], labels[side]),
+            "calibrated_loss": measure.cross_entropy(logits[side], labels[side], temperature),
+            "calibration_error": measure.calibration_error(before[side].max(1), right[side]),
+            "calibrated_error": measure.calibration_error(confidence, right[side]),
+            "sure_share": float(sure.mean()),
+            "sure_accuracy": float(right[side][sure].mean()) if sure.any() else 0.0,
+        }
+        by_class[side] = [
+            {
+                **row,
+                **{
+                    f"{name}_{end}": float(ends[name][i][position])
+                    for name in ("precision", "recall", "f1")
+                    for i, end in enumerate(("low", "high"))
+                },
+            }
+            for position, row in enumerate(
+                measure.scores_by_class(labels[side], predicted[side], classes)
+            )
+        ]
+    result["per_class"] = by_class
     if params.baseline:
         result["baseline"] = _baseline(images, sides)
-    temperature = measure.fit_temperature(logits["val"], sides["val"].labels)
 
-    predicted = logits["test"].argmax(1)
+    names = np.array(classes)
+    predictions = pd.DataFrame(
+        {
+            "id": sides["test"].ids,
+            "class": names[labels["test"]],
+            "predicted": names[predicted["test"]],
+            "confidence": after["test"].max(1),
+        }
+    )
     with atomic(report, directory=True) as partial:
-        scaled = logits["test"] / temperature
-        confidence = np.exp(scaled.max(1) - np.logaddexp.reduce(scaled, axis=1))
-        table = pd.DataFrame(
-            {
-                "id": sides["test"].ids,
-                "class": np.array(classes)[sides["test"].labels],
-                "predicted": np.array(classes)[predicted],
-                "confidence": confidence,
-            }
-        )
-        table.to_csv(
+        predictions.to_csv(
             partial / "predictions.csv", index=False, lineterminator="\n", float_format="%.5f"
         )
-        confusion = confusion_matrix(sides["test"].labels, predicted, labels=range(len(classes)))
-        confusion_plot(confusion, classes, partial / "confusion.png")
-    write_json(
-        calibration,
-        {
-            "temperature": temperature,
-            "val_loss_before": result["val"]["loss"],
-            "val_loss_after": measure.cross_entropy(
-                logits["val"], sides["val"].labels, temperature
-            ),
-        },
-    )
+        write_mistakes_page(predictions, index["source"], images, partial / "mistakes.html")
+        _plots(labels["test"], before["test"], after["test"], classes, threshold, partial)
+    write_json(calibration, {"temperature": temperature, "threshold": threshold})
     write_json(metrics, result)
+
+
+def _plots(
+    labels: NDArray[np.int64],
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
+    classes: list[str],
+    threshold: float,
+    folder: Path,
+) -> None:
+    """Confusion, precision and recall, reliability: pictures, and tables for DVC's plots."""
+    from sklearn.metrics import confusion_matrix, precision_recall_curve
+
+    from springfield.plots import confusion_plot, precision_recall_plot, reliability_plot
+
+    confusion = confusion_matrix(labels, after.argmax(1), labels=range(len(classes)))
+    confusion_plot(confusion, classes, folder / "confusion.png")
+
+    truth = np.eye(len(classes), dtype=bool)[labels]
+    curves = {}
+    for name, true, scores in [
+        *zip(classes, truth.T, after.T, strict=True),
+        ("all", truth.ravel(), after.ravel()),
+    ]:
+        if true.any():
+            precision, recall, _ = precision_recall_curve(true, scores)
+            # The curve has a point a frame; a hundred draw the same line.
+            kept = np.unique(np.linspace(0, len(recall) - 1, 100).astype(int))
+            curves[name] = pd.DataFrame({"recall": recall[kept], "precision": precision[kept]})
+    curves["all"].to_csv(
+        folder / "precision_recall.csv", index=False, lineterminator="\n", float_format="%.5f"
+    )
+    precision_recall_plot(curves, "all", folder / "precision_recall.png")
+
+    bins = []
+    for calibrated, probabilities in (("no", before), ("yes", after)):
+        confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+        for place in np.array_split(np.argsort(confidence, kind="stable"), BINS):
+            if len(place):
+                row = (calibrated, confidence[place].mean(), right[place].mean(), len(place))
+                bins.append(row)
+    table = pd.DataFrame(bins, columns=["calibrated", "confidence", "accuracy", "n"])
+    table.to_csv(folder / "reliability.csv", index=False, lineterminator="\n", float_format="%.5f")
+    reliability_plot(table, threshold, folder / "reliability.png")
 
 
 def _logits(

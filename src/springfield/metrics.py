@@ -8,6 +8,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.metrics import precision_recall_fscore_support
 
+DRAWS = 1000
+"""Of a bootstrap."""
+
 
 def cross_entropy(
     logits: NDArray[np.float32], labels: NDArray[np.int64], temperature: float = 1.0
@@ -25,6 +28,73 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
         method="bounded",
     )
     return float(np.exp(found.x))
+
+
+def calibration_error(
+    confidences: NDArray[np.float64], right: NDArray[np.bool_], bins: int = 15
+) -> float:
+    """Expected calibration error (Naeini et al., 2015), in bins with equally many frames.
+
+    Args:
+        confidences: of the predicted classes (N, 0 to 1).
+        right: whether they are right (N).
+        bins: how many; the error is 0 where confidence equals accuracy in each.
+    """
+    parts = np.array_split(np.argsort(confidences, kind="stable"), bins)
+    gaps = [abs(confidences[p].mean() - right[p].mean()) * len(p) for p in parts if len(p)]
+    return float(sum(gaps) / len(confidences))
+
+
+def threshold(confidences: NDArray[np.float64], right: NDArray[np.bool_], accuracy: float) -> float:
+    """The lowest confidence from which on at least `accuracy` of the predictions are right.
+
+    Where none is high enough: the highest there is.
+    """
+    order = np.argsort(-confidences, kind="stable")
+    reached = right[order].cumsum() / np.arange(1, len(order) + 1) >= accuracy
+    # Equal confidences stand or fall together.
+    last = np.append(np.diff(confidences[order]) < 0, True)
+    good = np.flatnonzero(reached & last)
+    return float(confidences[order][good[-1] if len(good) else 0])
+
+
+def intervals(
+    labels: NDArray[np.int64],
+    predicted: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    classes: int,
+    rng: np.random.Generator,
+) -> dict[str, NDArray[np.float64]]:
+    """95 % intervals by bootstrap of whole groups: frames of one shot are no independent draws.
+
+    Args:
+        labels: true classes (N).
+        predicted: predicted ones (N).
+        groups: frames that belong together have the same number (N).
+        classes: how many there are.
+        rng: draws the groups.
+
+    Returns:
+        the lower and the upper end (2, or 2 x classes for those of each class) of `accuracy`,
+        `macro_f1`, `precision`, `recall` and `f1`.
+    """
+    _, groups = np.unique(groups, return_inverse=True)
+    n = groups.max() + 1
+    cells = labels * classes + predicted
+    draws: dict[str, list[Any]] = {
+        name: [] for name in ("accuracy", "macro_f1", "precision", "recall", "f1")
+    }
+    for _ in range(DRAWS):
+        weights = np.bincount(rng.integers(n, size=n), minlength=n)[groups]
+        confusion = np.bincount(cells, weights, classes**2).reshape(classes, classes)
+        hits, true, named = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+        f1 = 2 * hits / np.maximum(true + named, 1)
+        draws["accuracy"].append(hits.sum() / max(1, weights.sum()))
+        draws["macro_f1"].append(f1[true + named > 0].mean())
+        draws["precision"].append(hits / np.maximum(named, 1))
+        draws["recall"].append(hits / np.maximum(true, 1))
+        draws["f1"].append(f1)
+    return {name: np.quantile(values, (0.025, 0.975), axis=0) for name, values in draws.items()}
 
 
 def scores(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -24,4 +25,56 @@ def confusion_plot(confusion: NDArray[np.int64], classes: list[str], path: Path)
     axes.set_yticks(range(n), names)
     axes.set(xlabel="predicted", ylabel="true", title="Confusion matrix (test)")
     figure.colorbar(image, ax=axes, label="share of the class", shrink=0.7)
+    figure.savefig(path, format="png", metadata={"Software": None})
+
+
+def precision_recall_plot(curves: dict[str, pd.DataFrame], every: str, path: Path) -> None:
+    """Draw precision over recall of each class, faint, and of all answers together.
+
+    Args:
+        curves: tables with `recall` and `precision`, by class.
+        every: which of them is that of all answers.
+        path: file to write.
+    """
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.add_subplot()
+    for name, curve in curves.items():
+        if name != every:
+            axes.plot(curve["recall"], curve["precision"], color="grey", lw=0.7, alpha=0.4)
+    axes.plot(
+        curves[every]["recall"], curves[every]["precision"], color="tab:blue", lw=2.5, label=every
+    )
+    axes.set(
+        xlabel="recall", ylabel="precision", title="Precision and recall (test)",
+        xlim=(0, 1.02), ylim=(0, 1.02),
+    )  # fmt: skip
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower left")
+    figure.savefig(path, format="png", metadata={"Software": None})
+
+
+def reliability_plot(bins: pd.DataFrame, threshold: float, path: Path) -> None:
+    """Draw accuracy over confidence, before and after calibration, and how many frames there are.
+
+    Args:
+        bins: a table with `calibrated` (yes or no), `confidence`, `accuracy` and `n`.
+        threshold: below it the model says that it is unsure.
+        path: file to write.
+    """
+    figure = Figure(figsize=(5, 6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
+    upper.plot([0, 1], [0, 1], color="grey", lw=1)
+    for answer, label, colour in (
+        ("no", "before calibration", "tab:orange"),
+        ("yes", "after", "tab:blue"),
+    ):
+        part = bins[bins["calibrated"] == answer]
+        upper.plot(part["confidence"], part["accuracy"], "o-", ms=4, color=colour, label=label)
+    upper.axvline(threshold, color="black", lw=1, ls="--", label="unsure below")
+    upper.set(ylabel="accuracy", title="Reliability (test)", ylim=(0, 1.02))
+    upper.grid(alpha=0.3)
+    upper.legend()
+    part = bins[bins["calibrated"] == "yes"]
+    lower.bar(part["confidence"], part["n"], width=0.03, color="tab:blue")
+    lower.set(xlabel="confidence", ylabel="frames", xlim=(0, 1.02))
     figure.savefig(path, format="png", metadata={"Software": None})
