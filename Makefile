@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-all check ui compose bench-data bench-train lock clean
+.PHONY: help repro test test-all check ui compose bench-data bench-train bench-infer lock clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | \
@@ -54,6 +54,13 @@ ifdef EXPERIMENT
 endif
 	dvc repro augment
 	python benchmarks/train.py
+
+bench-infer: $(READY) ## Latency, size and accuracy of the exported models (EXPERIMENT=name).
+ifdef EXPERIMENT
+	@springfield use $(EXPERIMENT)
+endif
+	dvc repro
+	python benchmarks/infer.py
 
 lock: $(READY) ## Resolve the dependencies of pyproject.toml anew.
 	uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras --quiet \

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from springfield.errors import UserError
-from springfield.prepare import PrepareParams, decode, prepare
+from springfield.picture import decode
+from springfield.prepare import PrepareParams, prepare
 from springfield.readers import Layout
 from springfield.sources import pack
 from springfield.store import ImageStore

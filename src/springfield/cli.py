@@ -11,9 +11,10 @@ import sys
 import warnings
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 
 from springfield.errors import UserError
@@ -22,6 +23,7 @@ from springfield.progress import console
 
 if TYPE_CHECKING:
     from springfield.compose import Params
+    from springfield.registry import Comparison
 
 WORKSPACE = Path()
 ROOT = Path(os.environ.get("DVC_ROOT", "."))
@@ -33,13 +35,15 @@ RAW, PREPARED, AUGMENTED = Path("data/raw"), Path("data/prepared"), Path("data/a
 SPLIT = Path("data/split.csv")
 CHECKPOINT, CALIBRATION = Path("models/checkpoint"), Path("models/calibration.json")
 ONNX, INT8 = Path("models/springfield.onnx"), Path("models/springfield.int8.onnx")
-CARD = Path("models/model.json")
+DESCRIPTION, CARD = Path("models/model.json"), Path("models/README.md")
 METRICS, RUN = Path("reports/metrics.json"), Path("reports/run.json")
 TRAINING, EVALUATION = Path("reports/train"), Path("reports/evaluate")
 DATA_REPORT, DATA_PAGE = Path("reports/data.json"), Path("reports/data.html")
 SPLIT_REPORT = Path("reports/split.json")
 AUGMENT_PICTURE, EXPORT_REPORT = Path("reports/augment.png"), Path("reports/export.json")
 
+TOLD = ("data", "split", "augment", "model", "optimizer", "train")
+"""The params that the model's card tells."""
 INTERRUPTED = (1, 130)
 """What Lightning and typer end with after Ctrl-C."""
 
@@ -52,6 +56,7 @@ app = typer.Typer(
     "'dvc repro' runs the stages that changed; each can also be run alone.",
 )
 STAGES, CONFIGURATION = "Stages, in their order", "Configuration"
+MODELS = "Models"
 
 
 @app.callback()
@@ -216,18 +221,18 @@ def evaluate() -> None:
     from springfield.evaluate import evaluate
 
     params = _start("evaluate")
-    evaluate(
-        params.evaluate,
-        params.seed,
-        checkpoint=CHECKPOINT,
-        prepared=PREPARED,
-        split=SPLIT,
-        metrics=METRICS,
-        calibration=CALIBRATION,
-        report=EVALUATION,
-        device=_device(params),
-    )
     with _same_run(params):
+        evaluate(
+            params.evaluate,
+            params.seed,
+            checkpoint=CHECKPOINT,
+            prepared=PREPARED,
+            split=SPLIT,
+            metrics=METRICS,
+            calibration=CALIBRATION,
+            report=EVALUATION,
+            device=_device(params),
+        )
         tracking.log_scores(METRICS)
         tracking.log_files(METRICS, CALIBRATION, EVALUATION)
 
@@ -235,25 +240,31 @@ def evaluate() -> None:
 @app.command(rich_help_panel=STAGES)
 def export() -> None:
     """Write the network as ONNX, proven equal to the checkpoint: models/springfield.onnx."""
-    from springfield import tracking
+    from springfield import registry, tracking
+    from springfield.compose import load_yaml
     from springfield.export import export
 
     params = _start("export")
-    export(
-        params.export,
-        params.seed,
-        checkpoint=CHECKPOINT,
-        prepared=PREPARED,
-        split=SPLIT,
-        metrics=METRICS,
-        calibration=CALIBRATION,
-        onnx_file=ONNX,
-        int8_file=INT8,
-        card=CARD,
-        report=EXPORT_REPORT,
-    )
-    with _same_run(params):
-        tracking.log_files(ONNX, INT8, CARD, EXPORT_REPORT, WORKSPACE / "dvc.lock")
+    tree = load_yaml(PARAMS)
+    with _same_run(params) as run_id:
+        export(
+            params.export,
+            params.seed,
+            {name: tree[name] for name in TOLD},
+            checkpoint=CHECKPOINT,
+            prepared=PREPARED,
+            split=SPLIT,
+            metrics=METRICS,
+            calibration=CALIBRATION,
+            run=RUN,
+            onnx_file=ONNX,
+            int8_file=INT8,
+            description=DESCRIPTION,
+            card=CARD,
+            report=EXPORT_REPORT,
+        )
+        tracking.log_files(EXPORT_REPORT, WORKSPACE / "dvc.lock")
+        registry.register(params.data.name, run_id, ONNX, DESCRIPTION, INT8, CARD)
 
 
 @app.command(rich_help_panel=CONFIGURATION)
@@ -298,6 +309,137 @@ def use(experiment: Annotated[str, typer.Argument(help="A file of conf/experimen
 
     use(WORKSPACE, experiment)
     console.print(f"experiment: [bold]{experiment}[/]")
+
+
+@app.command(rich_help_panel=MODELS)
+def predict(
+    pictures: Annotated[list[Path], typer.Argument(help="Files, folders, or - for standard input")],
+    model: Annotated[Path, typer.Option(help="What 'springfield export' wrote")] = ONNX,
+    top: Annotated[int, typer.Option(min=1, help="So many classes of each picture")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all decimals")] = False,
+) -> None:
+    """Name what pictures show; a picture that cannot be read does not stop the others."""
+    from rich.table import Column, Table
+
+    from springfield.predict import Predictor, find_pictures
+    from springfield.progress import track
+
+    predictor = Predictor(model)
+    found = []
+    for path in track(find_pictures(pictures), "Predicting"):
+        answer: dict[str, Any] = {"picture": str(path)}
+        try:
+            content = sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
+            probabilities = predictor.predict(content)
+            answer["sure"] = max(probabilities.values()) >= predictor.threshold
+            answer["top"] = [
+                {"class": name, "probability": probability}
+                for name, probability in list(probabilities.items())[:top]
+            ]
+        except (ValueError, OSError) as error:
+            answer["error"] = error.strerror if isinstance(error, OSError) else str(error)
+        found.append(answer)
+    if as_json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        table = Table(Column("picture", overflow="fold"), "shows", "", "or")
+        for answer in found:
+            if reason := answer.get("error"):
+                table.add_row(escape(answer["picture"]), f"[red]{escape(reason)}[/]")
+                continue
+            named = [f"{a['class']} {a['probability']:.1%}" for a in answer["top"]]
+            sure = "" if answer["sure"] else "[yellow]not sure[/]"
+            table.add_row(
+                escape(answer["picture"]), escape(named[0]), sure, escape(", ".join(named[1:]))
+            )
+        Console().print(table)
+    if failed := sum("error" in answer for answer in found):
+        raise UserError(f"{failed} of {len(found)} pictures cannot be read")
+
+
+@app.command(rich_help_panel=MODELS)
+def explain(
+    picture: Annotated[Path, typer.Argument(help="A file")],
+    model: Annotated[Path, typer.Option(help="What 'springfield export' wrote")] = ONNX,
+    output: Annotated[Path, typer.Option(help="Picture to write")] = Path("explained.png"),
+    of: Annotated[str | None, typer.Option("--class", help="Default: the most probable")] = None,
+) -> None:
+    """Draw what in a picture the decision rests on: red where hiding a part changes most."""
+    from springfield.explain import occlusion, overlay
+    from springfield.predict import Predictor, pixels
+
+    predictor = Predictor(model)
+    try:
+        image = pixels(picture.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{picture}: {error}") from error
+    probabilities = predictor.probabilities(image[None])[0]
+    name = of or predictor.classes[int(probabilities.argmax())]
+    if name not in predictor.classes:
+        raise UserError(f"no class '{name}'; there are: {', '.join(predictor.classes)}")
+    position = predictor.classes.index(name)
+    overlay(image, occlusion(predictor, image, position)).save(output)
+    console.print(f"{name} {probabilities[position]:.1%}: {output}", markup=False)
+
+
+@app.command(rich_help_panel=MODELS)
+def compare() -> None:
+    """The challenger beside the champion of this data set: params, scores, a paired test."""
+    from springfield import registry, tracking
+
+    _tell_comparison(registry.compare(tracking.store(ROOT), _start("compare").data.name))
+
+
+@app.command(rich_help_panel=MODELS)
+def promote(
+    force: Annotated[
+        bool, typer.Option("--force", help="Also one that is not better, or tested on other frames")
+    ] = False,
+) -> None:
+    """Make the challenger the champion, if it is better on the same test frames."""
+    from springfield import registry, tracking
+
+    data = _start("promote").data.name
+    found = registry.promote(tracking.store(ROOT), data, force=force)
+    _tell_comparison(found)
+    console.print(f"version {found.challenger.number} is the champion of {data}")
+
+
+def _tell_comparison(found: "Comparison") -> None:
+    from rich.table import Table
+
+    old, new = found.champion, found.challenger
+    if old is None:
+        console.print(f"no champion yet; the challenger is version {new.number}")
+        return
+    table = Table("", f"champion ({old.number})", f"challenger ({new.number})", "difference")
+    for key, before, after in found.changed:
+        table.add_row(escape(key), escape(before), escape(after))
+    table.add_section()
+    for name, score in new.scores.items():
+        gain = score - old.scores[name]
+        table.add_row(f"test {name}", f"{old.scores[name]:.4f}", f"{score:.4f}", f"{gain:+.4f}")
+    Console().print(table)
+    if found.p is None:
+        console.print("tested on different frames: these scores cannot be compared")
+    else:
+        console.print(
+            f"{len(new.predictions)} test frames, paired permutation test of the accuracy by "
+            f"shots: p = {found.p:.2g}"
+        )
+
+
+@app.command(rich_help_panel=MODELS)
+def pull(
+    name: Annotated[
+        str | None, typer.Argument(help="A registered model; default: the only one there is")
+    ] = None,
+    alias: Annotated[str, typer.Option(help="Of the version")] = "champion",
+) -> None:
+    """Bring a model from the MLflow server that MLFLOW_TRACKING_URI names: models/."""
+    from springfield.pull import pull
+
+    pull(os.environ.get("MLFLOW_TRACKING_URI", ""), name, alias, ONNX.parent)
 
 
 @app.command()
@@ -369,6 +511,7 @@ def _same_run(params: "Params") -> AbstractContextManager[str]:
 def main() -> None:
     """Run the command; an error is one line and an exit status, a traceback only with --debug."""
     atexit.register(gc.freeze)  # collecting garbage as it ends would take it seconds
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     if "DVC_STAGE" in os.environ:  # a killed DVC leaves nothing running behind
         end_with_parent()
     try:

@@ -27,10 +27,21 @@ CURRENT = re.compile(r"^(  - experiment: )(\S+)", re.MULTILINE)
 
 
 @dataclass
+class AboutParams:
+    """What the model's card says of a data set."""
+
+    title: str
+    license: str
+    """As model hubs name it."""
+    url: str | None
+
+
+@dataclass
 class DataParams:
     """A data set."""
 
     name: str
+    about: AboutParams
     watch: str
     """A local file or folder whose changes are noticed."""
     source: SourceParams

@@ -138,6 +138,7 @@ def evaluate(
     predictions = pd.DataFrame(
         {
             "id": sides["test"].ids,
+            "group": groups[sides["test"].ids],
             "class": names[labels["test"]],
             "predicted": names[predicted["test"]],
             "confidence": after["test"].max(1),

@@ -21,6 +21,7 @@ MIN_AGREEMENT = 0.999
 MAX_DIFFERENCE = 1e-3
 MAX_INT8_LOSS = 0.003
 MAX_INT8_FRAMES = 2
+SIDES = ("val", "test", "official_test")
 QUANTIZED = ["Conv", "Gemm", "MatMul"]
 FLOAT_ENDS = (0, 1, 4, 16)
 """Layers at either end, where they are most sensitive, that int8 keeps in float; first none."""
@@ -39,14 +40,17 @@ class ExportParams:
 def export(
     params: ExportParams,
     seed: int,
+    chosen: dict[str, Any],
     *,
     checkpoint: Path,
     prepared: Path,
     split: Path,
     metrics: Path,
     calibration: Path,
+    run: Path,
     onnx_file: Path,
     int8_file: Path,
+    description: Path,
     card: Path,
     report: Path,
 ) -> None:
@@ -54,18 +58,24 @@ def export(
 
     The files take raw pixels (`image`: uint8, N x H x W x 3, RGB, any size) and give
     `probabilities` (float, N x classes): resizing, normalisation and temperature are inside.
+    Their metadata (each value JSON, but for the hashes) are `classes`, `threshold`, `metrics` and
+    the hashes `data`, `params` and `code`.
 
     Args:
         params: how the network is written.
         seed: of the frames that int8 is calibrated on.
+        chosen: the params that the card tells: `data`, `split`, `augment`, `model`, `optimizer`,
+            `train`.
         checkpoint: the folder that train wrote.
         prepared: the folder that prepare wrote.
         split: the table that split wrote.
         metrics: the scores that evaluate wrote.
-        calibration: the temperature that evaluate wrote.
+        calibration: the temperature and the threshold that evaluate wrote.
+        run: the id of the run that train wrote.
         onnx_file: file to write: the network in fp32.
         int8_file: file to write: the network in int8.
-        card: JSON file to write: classes, input contract, metrics, hashes.
+        description: JSON file to write: the metadata, the files' hashes, the run.
+        card: Markdown file to write: the same for people, as model hubs read it.
         report: JSON file to write: how far the files agree with the checkpoint.
 
     Raises:
@@ -75,19 +85,26 @@ def export(
 
     from springfield.frames import read_split
     from springfield.model import Probabilities, load_checkpoint, made_from
+    from springfield.model_card import model_card
     from springfield.store import ImageStore
 
     model = load_checkpoint(checkpoint)
     classes, sides = read_split(prepared, split)
-    temperature = json.loads(calibration.read_text())["temperature"]
-    network = Probabilities(model, temperature).eval()
+    calibrated = json.loads(calibration.read_text())
+    network = Probabilities(model, calibrated["temperature"]).eval()
     images = ImageStore(prepared / "images.arrow")
     ids, labels = sides["test"].ids, sides["test"].labels
     hashes = made_from(checkpoint)
-    metadata = {"classes": json.dumps(classes), **hashes}
+    scores = json.loads(metrics.read_text())
+    contract = {
+        "classes": classes,
+        "threshold": calibrated["threshold"],
+        "metrics": {side: scores[side] for side in SIDES if side in scores},
+    }
+    metadata = {name: json.dumps(value) for name, value in contract.items()} | hashes
     rng = np.random.default_rng(seed)
     count = min(params.calibration, len(sides["train"].ids))
-    chosen = rng.choice(sides["train"].ids, count, replace=False).tolist()
+    calibrating = rng.choice(sides["train"].ids, count, replace=False).tolist()
 
     def reference(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
@@ -108,7 +125,7 @@ def export(
         accuracy = float((expected.argmax(1) == labels).mean())
         allowed = max(MAX_INT8_LOSS, MAX_INT8_FRAMES / len(ids))
         for ends in FLOAT_ENDS:
-            kept = _quantize(fp32, [images[i][None] for i in chosen], int8, metadata, ends)
+            kept = _quantize(fp32, [images[i][None] for i in calibrating], int8, metadata, ends)
             predicted = _predict(_session(int8), images, ids, "ONNX int8").argmax(1)
             int8_accuracy = float((predicted == labels).mean())
             if accuracy - int8_accuracy <= allowed + 1e-9:
@@ -120,37 +137,35 @@ def export(
             )
     if kept:
         console.print(f"int8 keeps {len(kept)} sensitive layers in float", highlight=False)
-    scores = json.loads(metrics.read_text())
-    write_json(
-        card,
-        {
-            "classes": classes,
-            "input": {
-                "name": "image", "dtype": "uint8", "shape": ["N", "H", "W", 3], "channels": "RGB",
-                "size": "any; resized inside to a square",
-                "network_size": model.architecture.input_size,
-            },
-            "output": {"name": "probabilities", "dtype": "float32", "shape": ["N", len(classes)]},
-            "backbone": model.architecture.backbone,
-            "metrics": {side: scores[side] for side in ("val", "test")},
-            "files": {path.name: sha256(path) for path in (onnx_file, int8_file)},
-            "made_from": hashes,
+    found_in = {
+        **contract,
+        "input": {
+            "name": "image", "dtype": "uint8", "shape": ["N", "H", "W", 3], "channels": "RGB",
+            "size": "any; resized inside to a square",
+            "network_size": model.architecture.input_size,
         },
-    )  # fmt: skip
-    write_json(
-        report,
-        {
-            "test_frames": len(ids),
-            "top1_agreement": agreement,
-            "largest_difference": difference,
-            "accuracy": {"checkpoint": accuracy, "int8": int8_accuracy},
-            "megabytes": {
-                name: round(path.stat().st_size / 1e6, 1)
-                for name, path in (("fp32", onnx_file), ("int8", int8_file))
-            },
-            "int8_layers_in_float": kept,
+        "output": {"name": "probabilities", "dtype": "float32", "shape": ["N", len(classes)]},
+        "backbone": model.architecture.backbone,
+        "files": {path.name: sha256(path) for path in (onnx_file, int8_file)},
+        "made_from": hashes,
+        "run_id": json.loads(run.read_text())["run_id"],
+    }  # fmt: skip
+    write_json(description, found_in)
+    fidelity = {
+        "test_frames": len(ids),
+        "top1_agreement": agreement,
+        "largest_difference": difference,
+        "accuracy": {"checkpoint": accuracy, "int8": int8_accuracy},
+        "megabytes": {
+            name: round(path.stat().st_size / 1e6, 1)
+            for name, path in (("fp32", onnx_file), ("int8", int8_file))
         },
-    )
+        "int8_layers_in_float": kept,
+    }
+    write_json(report, fidelity)
+    with atomic(card) as partial:
+        frames = {side: len(content.ids) for side, content in sides.items()}
+        partial.write_text(model_card(chosen, found_in, scores, fidelity, frames))
 
 
 def _write_onnx(

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
+from scipy.stats import permutation_test
 from sklearn.metrics import precision_recall_fscore_support
 
 DRAWS = 1000
@@ -95,6 +96,29 @@ def intervals(
         draws["recall"].append(hits / np.maximum(true, 1))
         draws["f1"].append(f1)
     return {name: np.quantile(values, (0.025, 0.975), axis=0) for name, values in draws.items()}
+
+
+def paired_test(
+    first: NDArray[np.bool_], second: NDArray[np.bool_], groups: NDArray[np.int64]
+) -> float:
+    """The p-value (two-sided) of two models being right equally often on the same frames.
+
+    A permutation test that exchanges the two models on whole groups: frames of one shot are right
+    or wrong together.
+
+    Args:
+        first: whether one model is right on each frame (N).
+        second: whether the other is (N).
+        groups: frames that belong together have the same number, from 0 on (N).
+    """
+    gains = np.bincount(groups, second.astype(float) - first)
+    gains = gains[gains != 0]
+    if len(gains) == 0:
+        return 1.0
+    result = permutation_test(
+        (gains,), np.sum, permutation_type="samples", n_resamples=9999, vectorized=True, rng=0
+    )
+    return float(result.pvalue)
 
 
 def scores(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> dict[str, float]:
