@@ -2,9 +2,14 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,18 +47,24 @@ class Project:
     path: Path
 
     def run(
-        self, *command: str, status: int | None = 0, env: dict[str, str] | None = None
+        self,
+        *command: str,
+        status: int | None = 0,
+        env: dict[str, str] | None = None,
+        stdin: Path | None = None,
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command in it; fail unless it ends with `status` (None: any)."""
-        result = subprocess.run(
-            command,
-            cwd=self.path,
-            env={**self.env, **(env or {})},
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        with open(stdin or os.devnull) as file:
+            result = subprocess.run(
+                command,
+                cwd=self.path,
+                env={**self.env, **(env or {})},
+                stdin=file,
+                capture_output=True,
+                text=True,
+                timeout=600,
+                check=False,
+            )
         if status is not None:
             assert result.returncode == status, f"{result.stdout}\n{result.stderr}"
         return result
@@ -185,3 +196,42 @@ def unused_port() -> int:
 
 
 STAGES = ["config", "download", "prepare", "split", "augment", "train", "evaluate", "export"]
+
+
+def wait(until: Callable[[], object], seconds: float = 120) -> None:
+    """Until something holds."""
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@contextmanager
+def mlflow_server(project: Project, port: int) -> Iterator[str]:
+    """A server with a store of its own, killed at the end."""
+    command = ("mlflow", "server", "--port", str(port), "--workers", "1")
+    store = ("--backend-store-uri", f"sqlite:///{project.path / 'server.db'}")
+    artifacts = ("--artifacts-destination", str(project.path / "artifacts"))
+    with (project.path / ".server.log").open("w") as file:
+        process = subprocess.Popen(
+            [*command, *store, *artifacts],
+            cwd=project.path,
+            env={**project.env, "MLFLOW_DISABLE_TELEMETRY": "true"},
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    address = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        try:
+            return bool(urllib.request.urlopen(f"{address}/health").read())
+        except OSError:
+            return False
+
+    try:
+        wait(answers)
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

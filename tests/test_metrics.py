@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from springfield.metrics import cross_entropy, fit_temperature, scores, scores_by_class
+from springfield.metrics import (
+    calibration_error,
+    cross_entropy,
+    fit_temperature,
+    intervals,
+    paired_test,
+    scores,
+    scores_by_class,
+    threshold,
+)
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
 PREDICTED = np.array([0, 0, 1, 1, 1, 3])
@@ -31,3 +40,43 @@ def test_temperature_undoes_overconfidence() -> None:
     labels = shifted.argmax(1)
     assert fit_temperature(4 * logits, labels) == pytest.approx(4, rel=0.1)
     assert cross_entropy(4 * logits, labels, 4.0) < cross_entropy(4 * logits, labels)
+
+
+def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
+    confidences = np.repeat([0.6, 0.9], 10)
+    right = np.array([True] * 6 + [False] * 4 + [True] * 5 + [False] * 5)
+    assert calibration_error(confidences, right, bins=2) == pytest.approx((0 + 0.4) / 2)
+
+
+def test_the_threshold_is_the_lowest_that_keeps_its_promise() -> None:
+    confidences = np.array([0.95, 0.9, 0.8, 0.8, 0.7])
+    right = np.array([True, True, True, False, True])
+    assert threshold(confidences, right, 1.0) == 0.9  # the two at 0.8 stand or fall together
+    assert threshold(confidences, right, 0.75) == 0.7
+    assert threshold(confidences, ~right, 1.0) == 0.95  # nothing keeps it: the highest there is
+
+
+def test_intervals_are_those_of_a_binomial_where_each_frame_is_its_own_group() -> None:
+    labels = np.zeros(400, np.int64)
+    predicted = (np.arange(400) % 5 == 0).astype(np.int64)  # 80 % right
+    rng = np.random.default_rng(1)
+    low, high = intervals(labels, predicted, np.arange(400), 2, rng)["accuracy"]
+    assert (low, high) == pytest.approx((0.8 - 1.96 * 0.02, 0.8 + 1.96 * 0.02), abs=0.006)
+
+
+def test_frames_of_a_group_widen_the_interval() -> None:
+    labels = np.zeros(400, np.int64)
+    groups = np.arange(400) // 40
+    predicted = (groups % 5 == 0).astype(np.int64)
+    ends = intervals(labels, predicted, groups, 2, np.random.default_rng(1))
+    low, high = ends["accuracy"]
+    assert high - low > 0.3
+    assert ends["recall"].shape == (2, 2)
+
+
+def test_the_paired_test_counts_groups_not_frames() -> None:
+    wrong, right = np.zeros(80, bool), np.ones(80, bool)
+    assert paired_test(wrong, right, np.arange(80)) < 0.001
+    assert paired_test(wrong, right, np.arange(80) // 20) == pytest.approx(2 / 2**4)
+    assert paired_test(wrong, right, np.zeros(80, np.int64)) == 1
+    assert paired_test(right, right, np.arange(80)) == 1

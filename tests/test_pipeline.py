@@ -1,14 +1,17 @@
 """What a user finds after `dvc repro`, and that nothing runs twice."""
 
 import csv
+import hashlib
 import json
 import shutil
 import time
 
+import mlflow
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from huggingface_hub import ModelCard
 from mlflow.tracking import MlflowClient
 
 from springfield.store import ImageStore
@@ -37,9 +40,9 @@ def test_metrics_count_every_frame_once(done: Project) -> None:
     sides = [row["split"] for row in read(done, "data/split.csv")]
     for side in ("val", "test"):
         scores = metrics[side]
-        names = ["n", "accuracy", "macro_f1", "macro_precision", "macro_recall", "loss"]
-        assert list(scores) == names
         assert scores["n"] == sides.count(side)
+        for name in ("accuracy", "macro_f1"):
+            assert scores[f"{name}_low"] <= scores[name] <= scores[f"{name}_high"]
         assert sum(row["n"] for row in metrics["per_class"][side]) == sides.count(side)
     predictions = read(done, "reports/evaluate/predictions.csv")
     right = sum(row["class"] == row["predicted"] for row in predictions)
@@ -56,30 +59,86 @@ def test_the_kept_weights_score_as_they_did_in_training(done: Project) -> None:
     assert metrics["loss"] == pytest.approx(float(best["val_loss"]), abs=0.01)
 
 
+def test_the_threshold_keeps_its_promise_on_val(done: Project) -> None:
+    metrics = json.loads((done.path / "reports/metrics.json").read_text())
+    calibration = json.loads((done.path / "models/calibration.json").read_text())
+    assert 0 < calibration["threshold"] <= 1
+    assert metrics["val"]["calibrated_loss"] <= metrics["val"]["loss"]
+    for side in ("val", "test"):
+        assert metrics[side]["sure_share"] <= 1
+
+
+def test_the_mistakes_are_shown(done: Project) -> None:
+    page = (done.path / "reports/evaluate/mistakes.html").read_text()
+    predictions = read(done, "reports/evaluate/predictions.csv")
+    wrong = [row for row in predictions if row["class"] != row["predicted"]]
+    assert f"{len(wrong)} mistakes in {len(predictions)} test frames" in page
+    assert page.count("<figure>") == min(len(wrong), 100)
+
+
 def test_the_exported_model_gives_the_evaluated_predictions(done: Project) -> None:
-    card = json.loads((done.path / "models/model.json").read_text())
+    description = json.loads((done.path / "models/model.json").read_text())
     images = ImageStore(done.path / "data/prepared/images.arrow")
     expected = read(done, "reports/evaluate/predictions.csv")
     session = onnxruntime.InferenceSession(done.path / "models/springfield.onnx")
-    assert [i.name for i in session.get_inputs()] == [card["input"]["name"]]
+    assert [i.name for i in session.get_inputs()] == [description["input"]["name"]]
     for row in expected:
         probabilities = session.run(None, {"image": images[row["id"]][None]})[0][0]
-        assert card["classes"][int(probabilities.argmax())] == row["predicted"]
+        assert description["classes"][int(probabilities.argmax())] == row["predicted"]
         assert probabilities.max() == pytest.approx(float(row["confidence"]), abs=1e-3)
     any_size = np.zeros((3, 200, 150, 3), np.uint8)
-    assert session.run(None, {"image": any_size})[0].shape == (3, len(card["classes"]))
-    stored = {
-        p.key: p.value for p in onnx.load(done.path / "models/springfield.onnx").metadata_props
-    }
-    assert json.loads(stored["classes"]) == card["classes"]
-    assert {key: stored[key] for key in ("data", "params", "code")} == card["made_from"]
+    assert session.run(None, {"image": any_size})[0].shape == (3, len(description["classes"]))
+
+
+@pytest.mark.parametrize("file", ["springfield.onnx", "springfield.int8.onnx"])
+def test_file_description_scores_and_run_agree(done: Project, file: str) -> None:
+    """All that is known of a model is found from the bytes of its file."""
+    metadata = {p.key: p.value for p in onnx.load(done.path / "models" / file).metadata_props}
+    description = json.loads((done.path / "models/model.json").read_text())
+    metrics = json.loads((done.path / "reports/metrics.json").read_text())
+    for name in ("classes", "threshold", "metrics"):
+        assert json.loads(metadata[name]) == description[name]
+    assert description["metrics"] == {side: metrics[side] for side in ("val", "test")}
+    assert {name: metadata[name] for name in ("data", "params", "code")} == description["made_from"]
+
+    digest = hashlib.sha256((done.path / "models" / file).read_bytes()).hexdigest()
+    assert description["files"][file] == digest
+    (run,) = MlflowClient(done.store).search_runs(
+        [done.runs()[0].info.experiment_id], f"tags.`sha256.{file}` = '{digest}'"
+    )
+    assert run.info.run_id == description["run_id"]
+    for name, value in metrics["test"].items():
+        assert run.data.metrics[f"test_{name}"] == pytest.approx(value)
+    for name, value in description["made_from"].items():
+        assert run.data.tags[f"springfield.{name}_sha256"] == value
+
+
+def test_the_card_is_one_that_hubs_read(done: Project) -> None:
+    card = ModelCard.load(done.path / "models/README.md")
+    metrics = json.loads((done.path / "reports/metrics.json").read_text())
+    found = {(r.dataset_split, r.metric_type): r.metric_value for r in card.data.eval_results or []}
+    assert found["test", "accuracy"] == pytest.approx(metrics["test"]["accuracy"], abs=1e-4)
+    assert found["test", "f1"] == pytest.approx(metrics["test"]["macro_f1"], abs=1e-4)
+    assert card.data.license == "other"
+    for row in metrics["per_class"]["test"]:
+        assert f"| {row['class']} | {row['n']} |" in card.text
+
+
+def test_a_registered_version_is_a_model_of_mlflow(done: Project) -> None:
+    mlflow.set_tracking_uri(done.store)
+    model = mlflow.pyfunc.load_model("models:/springfield-sample@challenger")
+    found = model.predict({"image": np.zeros((2, 40, 30, 3), np.uint8)})
+    assert found["probabilities"].sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
 
 
 def test_exporting_again_gives_the_same_files(finished: Project) -> None:
-    files = ["models/springfield.onnx", "models/springfield.int8.onnx", "models/model.json"]
+    names = ("springfield.onnx", "springfield.int8.onnx", "model.json", "README.md")
+    files = [f"models/{name}" for name in names]
     before = [(finished.path / file).read_bytes() for file in files]
     finished.springfield("export")
     assert [(finished.path / file).read_bytes() for file in files] == before
+    versions = MlflowClient(finished.store).search_model_versions("name = 'springfield-sample'")
+    assert len(versions) == 1
 
 
 def test_one_run_carries_training_scores_and_model(done: Project) -> None:
@@ -99,7 +158,7 @@ def test_one_run_carries_training_scores_and_model(done: Project) -> None:
     assert run.data.params["optimizer.lr"] == "0.001"
     assert len(run.data.tags["springfield.data_sha256"]) == 64
     artifacts = done.path / "mlartifacts" / run.info.run_id / "artifacts"
-    for path in ("models/springfield.onnx", "reports/evaluate/confusion.png", "params.yaml"):
+    for path in ("reports/evaluate/mistakes.html", "reports/evaluate/confusion.png", "params.yaml"):
         assert (artifacts / path).is_file(), path
 
 

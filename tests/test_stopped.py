@@ -8,9 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -19,7 +16,7 @@ import torch
 from mlflow.tracking import MlflowClient
 from torch import Tensor
 
-from .conftest import Project
+from .conftest import Project, mlflow_server, wait
 
 pytestmark = pytest.mark.slow
 
@@ -32,13 +29,6 @@ def last_epoch(project: Project) -> int:
     """The newest epoch that a stopped training can go on from; -1: none."""
     saved = project.path.glob(".springfield/train/*/last-*.ckpt")
     return max((int(path.stem.split("-")[1]) for path in saved), default=-1)
-
-
-def wait(until: Callable[[], object], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def start(project: Project, *command: str, **env: str) -> "subprocess.Popen[bytes]":
@@ -231,37 +221,6 @@ def test_a_slurm_job_is_queued_again_when_its_time_is_over(finished: Project) ->
     assert finished.metrics()["epoch"].to_list() == list(range(30))
     assert len(finished.runs()) == runs + 1
     assert finished.repro() == []
-
-
-@contextmanager
-def mlflow_server(project: Project, port: int) -> Iterator[str]:
-    """A server with a store of its own, killed at the end."""
-    command = ("mlflow", "server", "--port", str(port), "--workers", "1")
-    store = ("--backend-store-uri", f"sqlite:///{project.path / 'server.db'}")
-    artifacts = ("--artifacts-destination", str(project.path / "artifacts"))
-    with (project.path / ".server.log").open("w") as file:
-        process = subprocess.Popen(
-            [*command, *store, *artifacts],
-            cwd=project.path,
-            env={**project.env, "MLFLOW_DISABLE_TELEMETRY": "true"},
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
-        )
-    address = f"http://127.0.0.1:{port}"
-
-    def answers() -> bool:
-        try:
-            return bool(urllib.request.urlopen(f"{address}/health").read())
-        except OSError:
-            return False
-
-    try:
-        wait(answers)
-        yield address
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def test_mlflow_gone_for_a_while_gets_every_epoch_once(finished: Project, unused_port: int) -> None:

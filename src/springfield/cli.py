@@ -437,7 +437,10 @@ def pull(
     alias: Annotated[str, typer.Option(help="Of the version")] = "champion",
 ) -> None:
     """Bring a model from the MLflow server that MLFLOW_TRACKING_URI names: models/."""
-    from springfield.pull import pull
+    try:
+        from springfield.pull import pull
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is missing; pip install 'springfield[pull]'") from error
 
     pull(os.environ.get("MLFLOW_TRACKING_URI", ""), name, alias, ONNX.parent)
 

@@ -113,7 +113,7 @@ def paired_test(
     """
     gains = np.bincount(groups, second.astype(float) - first)
     gains = gains[gains != 0]
-    if len(gains) == 0:
+    if len(gains) < 2:  # a single shot may as well have gone the other way
         return 1.0
     result = permutation_test(
         (gains,), np.sum, permutation_type="samples", n_resamples=9999, vectorized=True, rng=0

@@ -77,7 +77,7 @@ def pixels(picture: bytes) -> NDArray[np.uint8]:
     """
     image = decode(picture)
     image.thumbnail((LONGEST, LONGEST), Image.Resampling.BOX)
-    return np.asarray(image)
+    return np.array(image)
 
 
 def find_pictures(paths: list[Path]) -> list[Path]:

@@ -41,8 +41,7 @@ def register(data: str, run_id: str, onnx_file: Path, description: Path, *others
     """
     client, name = MlflowClient(), f"{PREFIX}{data}"
     hashes = {f"{HASH}{path.name}": sha256(path) for path in (onnx_file, description, *others)}
-    own = f"{HASH}{onnx_file.name}"
-    client.set_tag(run_id, own, hashes[own])
+    mlflow.set_tags(hashes)
     for found in client.search_model_versions(f"name = '{name}'"):
         if hashes.items() <= found.tags.items():
             client.set_registered_model_alias(name, CHALLENGER, found.version)

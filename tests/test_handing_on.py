@@ -1,0 +1,62 @@
+"""A colleague gets the trained model from a DVC remote, as the README says."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from springfield.predict import Predictor
+
+from .conftest import Project
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def shared(finished: Project) -> Project:
+    """A project whose model was pushed and tagged."""
+    for command in (
+        "dvc remote add --default store ../store",
+        "dvc push",
+        "git add .dvc/config dvc.lock reports",
+    ):
+        finished.run(*command.split())
+    finished.commit("A model to hand on")
+    finished.run("git", "tag", "springfield@v1.0.0")
+    return finished
+
+
+def test_a_clone_pulls_everything_and_runs_nothing(shared: Project) -> None:
+    colleague = Project(shared.path.parent / "colleague")
+    shared.run("git", "clone", "-q", str(shared.path), str(colleague.path))
+    colleague.run("dvc", "pull")
+    assert colleague.repro() == []
+    for name in ("models/springfield.onnx", "models/README.md", "data/split.csv"):
+        assert (colleague.path / name).read_bytes() == (shared.path / name).read_bytes()
+    assert colleague.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_the_model_alone_by_path_and_by_version(shared: Project, tmp_path: Path) -> None:
+    elsewhere = Project(tmp_path / "elsewhere")
+    elsewhere.path.mkdir()
+    expected = (shared.path / "models/springfield.onnx").read_bytes()
+    elsewhere.run("dvc", "get", "../project", "models/springfield.onnx")
+    assert (elsewhere.path / "springfield.onnx").read_bytes() == expected
+    (elsewhere.path / "springfield.onnx").unlink()
+
+    shared.springfield("compose", "optimizer.lr=0.004")
+    shared.repro()
+    shared.commit("another model")
+    version = "--rev springfield@v1.0.0"
+    elsewhere.run(*f"dvc artifacts get ../project springfield {version}".split())
+    (got,) = elsewhere.path.rglob("springfield.onnx")
+    assert got.read_bytes() == expected
+    assert Predictor(got).classes
+
+
+def test_without_a_remote_dvc_says_so(finished: Project) -> None:
+    shutil.rmtree(finished.path / "models")
+    shutil.rmtree(finished.path / ".dvc/cache")
+    result = finished.run("dvc", "pull", status=None)
+    assert result.returncode != 0
+    assert "no remote" in (result.stdout + result.stderr).lower()

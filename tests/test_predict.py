@@ -1,0 +1,176 @@
+"""Naming pictures with an exported model: the command, and the class behind it."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from springfield.errors import UserError
+from springfield.explain import occlusion, overlay
+from springfield.model import Probabilities, load_checkpoint
+from springfield.predict import Predictor, pixels
+from springfield.store import ImageStore
+
+from .conftest import Project
+
+SIZES = [(32, 32), (31, 33), (64, 64), (48, 96), (96, 48), (200, 150), (299, 299), (17, 90),
+         (640, 480), (1000, 300)]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def frame(done: Project) -> Image.Image:
+    images = ImageStore(done.path / "data/prepared/images.arrow")
+    first = (done.path / "data/prepared/index.csv").read_text().splitlines()[1].split(",")[0]
+    return Image.fromarray(images[first])
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, frame: Image.Image) -> Path:
+    """The same picture in ten sizes and shapes."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for width, height in SIZES:
+        frame.resize((width, height)).save(folder / f"{width}x{height}.png")
+    return folder
+
+
+def test_checkpoint_file_command_and_class_agree(done: Project, pictures: Path) -> None:
+    temperature = json.loads((done.path / "models/calibration.json").read_text())["temperature"]
+    network = Probabilities(load_checkpoint(done.path / "models/checkpoint"), temperature).eval()
+    model = done.path / "models/springfield.onnx"
+    predictor = Predictor(model)
+    printed = done.run("springfield", "predict", str(pictures), "--json", "--top", "10").stdout
+    answers = json.loads(printed)
+    assert len(answers) == len(SIZES)
+    for answer in answers:
+        content = Path(answer["picture"]).read_bytes()
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(pixels(content)[None]))[0].numpy()
+        from_class = predictor.predict(content)
+        by_command = {entry["class"]: entry["probability"] for entry in answer["top"]}
+        assert by_command == from_class
+        assert list(from_class) == sorted(from_class, key=lambda n: -from_class[n])
+        assert answer["sure"] == (max(from_class.values()) >= predictor.threshold)
+        found = [from_class[name] for name in predictor.classes]
+        assert found == pytest.approx(expected.tolist(), abs=1e-3)
+
+
+def test_a_picture_is_seen_as_people_see_it(done: Project, frame: Image.Image) -> None:
+    predictor = Predictor(done.path / "models/springfield.onnx")
+
+    def seen(image: Image.Image, kind: str = "PNG", **options: object) -> list[float]:
+        file = io.BytesIO()
+        image.save(file, kind, **options)
+        return list(predictor.predict(file.getvalue()).values())
+
+    expected = seen(frame)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned right
+    turned = frame.rotate(90, expand=True)
+    assert seen(turned, exif=exif) == pytest.approx(expected, abs=1e-4)
+    assert seen(turned) != pytest.approx(expected, abs=1e-4)
+    clear = frame.convert("RGBA")
+    clear.putalpha(255)
+    assert seen(clear) == pytest.approx(expected, abs=1e-4)
+    assert seen(frame, "WEBP", lossless=True) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_huge_picture_is_made_smaller_first(frame: Image.Image) -> None:
+    file = io.BytesIO()
+    frame.resize((6000, 3000)).save(file, "PNG")
+    assert pixels(file.getvalue()).shape == (2048, 4096, 3)
+
+
+def test_one_bad_picture_does_not_stop_the_others(done: Project, pictures: Path) -> None:
+    (pictures / "text.png").write_text("no picture")
+    missing = pictures / "missing.png"
+    output = done.springfield("predict", str(pictures), str(missing), status=1)
+    assert output.count("%") >= len(SIZES)
+    assert "not a picture" in output
+    assert "No such file" in output
+    assert f"2 of {len(SIZES) + 2} pictures cannot be read" in output
+
+
+def test_standard_input(done: Project, pictures: Path) -> None:
+    picture = pictures / "64x64.png"
+    command = ("springfield", "predict", "-", "--json", "--top", "1")
+    (answer,) = json.loads(done.run(*command, stdin=picture).stdout)
+    expected = Predictor(done.path / "models/springfield.onnx").predict(picture.read_bytes())
+    assert answer["top"][0]["class"] == next(iter(expected))
+
+
+def broken(done: Project, tmp_path: Path, how: str) -> Path:
+    """A model file that cannot be used."""
+    whole, path = done.path / "models/springfield.onnx", tmp_path / "model.onnx"
+    if how == "damaged":
+        path.write_bytes(whole.read_bytes()[:10_000])
+        return path
+    model = onnx.load(whole)
+    metadata = {p.key: p.value for p in model.metadata_props}
+    if how == "wrong classes":
+        metadata["classes"] = json.dumps(["one", "two"])
+    if how == "of another project":
+        metadata = {"classes": "cat,dog"}
+    onnx.helper.set_model_props(model, metadata)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("damaged", "is damaged"),
+        ("wrong classes", "2 names for another number of classes"),
+        ("of another project", "was not written by 'springfield export'"),
+    ],
+)
+def test_a_wrong_model_file_is_named(done: Project, tmp_path: Path, how: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        Predictor(broken(done, tmp_path, how))
+
+
+def test_wrong_uses_get_one_line(done: Project, tmp_path: Path, pictures: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    picture = str(pictures / "32x32.png")
+    for arguments, told in (
+        (("predict", str(empty)), "has no pictures"),
+        (("predict", picture, "--model", "nothing.onnx"), "nothing.onnx does not exist"),
+        (("explain", picture, "--class", "nobody"), "no class 'nobody'"),
+        (("pull",), "set MLFLOW_TRACKING_URI=http"),
+    ):
+        lines = done.springfield(*arguments, status=1).strip().splitlines()
+        assert len(lines) == 1
+        assert told in lines[0]
+
+
+def test_what_decides_is_where_hiding_it_changes_most() -> None:
+    class Corner:
+        """Sure of its one class as far as the upper left corner is bright."""
+
+        def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+            h, w = images.shape[1:3]
+            return np.asarray(images[:, : h // 4, : w // 4].mean((1, 2, 3)) / 255)[:, None]
+
+    image = np.zeros((120, 200, 3), np.uint8)
+    image[:30, :50] = 255
+    falls = occlusion(Corner(), image, 0)  # type: ignore[arg-type]
+    assert max(np.unravel_index(falls.argmax(), falls.shape)) < 4
+    assert falls[:3, :3].mean() > 5 * abs(falls[6:, 6:]).max()
+    drawn = np.asarray(overlay(image, falls)).astype(int)
+    assert drawn.shape == image.shape
+    red = drawn[..., 0] - drawn[..., 1]
+    assert red[:20, :30].mean() > red[60:, 100:].mean() + 50
+
+
+def test_explain_writes_a_picture(done: Project, tmp_path: Path, pictures: Path) -> None:
+    output = tmp_path / "explained.png"
+    text = done.springfield("explain", str(pictures / "200x150.png"), "--output", str(output))
+    assert "explained.png" in text
+    assert Image.open(output).size == (200, 150)
