@@ -41,6 +41,7 @@ def page() -> Iterator[Page]:
 @pytest.fixture
 def ui(finished: Project, unused_port: int) -> Iterator[tuple[str, Project]]:
     """MLflow's server, as `make ui` starts it, on a store with two runs."""
+    finished.springfield("promote")
     finished.springfield("compose", "optimizer.lr=0.004", "train.epochs=4")
     finished.repro()
     port, store = unused_port, finished.store
@@ -98,4 +99,10 @@ def test_two_runs_are_compared(ui: tuple[str, Project], page: Page) -> None:
     expect(picture.first).to_be_visible(timeout=60_000)
     page.wait_for_timeout(1000)
     shot(page, "confusion")
+
+    page.goto(f"{address}/#/models/springfield-sample")
+    for alias, number in (("champion", "Version 1"), ("challenger", "Version 2")):
+        row = page.get_by_role("row").filter(has_text=number)
+        expect(row.get_by_text(alias)).to_be_visible(timeout=60_000)
+    shot(page, "champion")
     assert [url for url in outside if not url.startswith(("data:", "blob:"))] == []
