@@ -22,7 +22,8 @@ def shared(finished: Project) -> Project:
     ):
         finished.run(*command.split())
     finished.commit("A model to hand on")
-    finished.run("git", "tag", "springfield@v1.0.0")
+    author = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+    finished.run("git", *author, "tag", "-a", "springfield@v1.0.0", "-m", "The first one")
     return finished
 
 
@@ -47,8 +48,7 @@ def test_the_model_alone_by_path_and_by_version(shared: Project, tmp_path: Path)
     shared.springfield("compose", "optimizer.lr=0.004")
     shared.repro()
     shared.commit("another model")
-    version = "--rev springfield@v1.0.0"
-    elsewhere.run(*f"dvc artifacts get ../project springfield {version}".split())
+    elsewhere.run(*"dvc artifacts get ../project springfield --rev v1.0.0".split())
     (got,) = elsewhere.path.rglob("springfield.onnx")
     assert got.read_bytes() == expected
     assert Predictor(got).classes

@@ -1,6 +1,7 @@
 """The models of a data set in MLflow: versions, which of them is the champion, and who may be."""
 
 import json
+import math
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -181,6 +182,6 @@ def _version(uri: str, client: MlflowClient, version: ModelVersion) -> Version:
     return Version(
         str(version.version),
         run.data.params,
-        {name: run.data.metrics[f"test_{name}"] for name in COMPARED},
+        {name: run.data.metrics.get(f"test_{name}", math.nan) for name in COMPARED},
         predictions.sort_values("id", ignore_index=True),
     )
