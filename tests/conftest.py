@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
@@ -235,3 +236,28 @@ def mlflow_server(project: Project, port: int) -> Iterator[str]:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def last_epoch(project: Project) -> int:
+    """The newest epoch that a stopped training can go on from; -1: none."""
+    saved = project.path.glob(".springfield/train/*/last-*.ckpt")
+    return max((int(path.stem.split("-")[1]) for path in saved), default=-1)
+
+
+def start(project: Project, *command: str, **env: str) -> "subprocess.Popen[bytes]":
+    """Start a command in a project, its output in the project's `.log`."""
+    with (project.path / ".log").open("w") as log:
+        return subprocess.Popen(
+            command, cwd=project.path, env={**project.env, **env}, stdout=log, stderr=log
+        )
+
+
+def log(project: Project) -> str:
+    """What `start` printed."""
+    return (project.path / ".log").read_text()
+
+
+def trainers(dvc: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    """The training that a DVC started, if it did by now."""
+    children = psutil.Process(dvc.pid).children(recursive=True)
+    return [p for p in children if p.cmdline()[-1:] == ["train"]]

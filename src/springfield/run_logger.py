@@ -80,6 +80,7 @@ class RunLogger(Logger):
             for start in range(0, len(metrics), MAX_METRICS_PER_BATCH):
                 self._client.log_batch(self.run_id, metrics[start : start + MAX_METRICS_PER_BATCH])
         except MlflowException:
+            self._written.clear()  # an answer that was lost may have been a yes
             if not self._next_try:
                 console.print(
                     f"MLflow at {self.uri} does not answer: training goes on, its curves follow "
