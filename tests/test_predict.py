@@ -84,7 +84,7 @@ def test_a_picture_is_seen_as_people_see_it(done: Project, frame: Image.Image) -
 def test_a_huge_picture_is_made_smaller_first(frame: Image.Image) -> None:
     file = io.BytesIO()
     frame.resize((6000, 3000)).save(file, "PNG")
-    assert pixels(file.getvalue()).shape == (2048, 4096, 3)
+    assert pixels(file.getvalue()).shape == (750, 1500, 3)
 
 
 def test_one_bad_picture_does_not_stop_the_others(done: Project, pictures: Path) -> None:
