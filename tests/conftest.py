@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+from filelock import FileLock
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
@@ -170,9 +171,16 @@ def _fresh(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture(scope="session")
 def done(tmp_path_factory: pytest.TempPathFactory, _fresh: Project) -> Project:
     """A project whose pipeline ran; tests must not change it."""
-    project = _fresh.copy(tmp_path_factory.mktemp("done") / "project")
-    assert project.repro() == STAGES
-    project.commit("results")
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # all of them share it
+        folder = folder.parent
+    project, complete = Project(folder / "done"), folder / "complete"
+    with FileLock(folder / "done.lock"):
+        if not complete.exists():
+            _fresh.copy(project.path)
+            assert project.repro() == STAGES
+            project.commit("results")
+            complete.touch()
     return project
 
 
