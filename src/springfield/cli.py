@@ -34,6 +34,7 @@ SPLIT = Path("data/split.csv")
 CHECKPOINT, CALIBRATION = Path("models/checkpoint"), Path("models/calibration.json")
 ONNX, INT8 = Path("models/springfield.onnx"), Path("models/springfield.int8.onnx")
 CARD = Path("models/model.json")
+WEB = Path("web")
 METRICS, RUN = Path("reports/metrics.json"), Path("reports/run.json")
 TRAINING, EVALUATION = Path("reports/train"), Path("reports/evaluate")
 DATA_REPORT, DATA_PAGE = Path("reports/data.json"), Path("reports/data.html")
@@ -298,6 +299,26 @@ def use(experiment: Annotated[str, typer.Argument(help="A file of conf/experimen
 
     use(WORKSPACE, experiment)
     console.print(f"experiment: [bold]{experiment}[/]")
+
+
+@app.command("app")
+def page(
+    port: Annotated[int, typer.Option(help="To serve on; 0 takes any that is free.")] = 8000,
+    browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
+    build: Annotated[
+        Path | None,
+        typer.Option(help="Write the page into this folder, for any static host, and end."),
+    ] = None,
+) -> None:
+    """Show the page that runs the model in the browser."""
+    from springfield import app
+
+    content = app.site(WEB, CARD.parent)
+    if build:
+        app.build(content, build)
+        console.print(f"written: [bold]{build}[/]; 'python -m http.server -d {build}' serves it")
+    else:
+        app.serve(content, port, browser=browser)
 
 
 @app.command()
