@@ -8,11 +8,10 @@ const SENTENCES = {
     skip: "Skip to the picture",
     "drop.title": "Drop a picture here",
     "drop.hint": "or paste one, or choose below. Several at once make a list.",
-    "drop.now": "Let go to see who it is",
     choose: "Choose pictures",
     camera: "Camera",
     random: "Random",
-    folder: "Folder for Random",
+    folder: "From a folder",
     undo: "Undo",
     reset: "Reset",
     "camera.title": "Camera",
@@ -75,6 +74,7 @@ const SENTENCES = {
     "load.bytes": "Downloading the model: {loaded} of {total} MB",
     "load.bytesOnly": "Downloading the model: {loaded} MB",
     "load.ready": { one: "Ready. This model knows {n} class.", other: "Ready. This model knows {n} classes." },
+    "load.knows": "It knows",
     "load.failed": "No model is loaded.",
     "load.again": "Try again",
     "note.storage":
@@ -107,7 +107,6 @@ const SENTENCES = {
       "off lockdown or “strict security” modes for this page.",
     "error.noRuntime": "The runtime of the model could not start ({text}). A current Chrome, Edge, Firefox or Safari runs it.",
     "error.noWebgpu": "This browser offers no WebGPU here. Choose another place to run on, or switch hardware acceleration on.",
-    "error.noWorkers": "This browser has no module workers, which run the model. Use a current Chrome, Edge, Firefox or Safari.",
     "error.workerFailed":
       "The part of the page that runs the model stopped ({text}). Load the page again; if that does not help, the server " +
       "lacks files: build the page again with “springfield app”.",
@@ -135,11 +134,10 @@ const SENTENCES = {
     skip: "Перейти к картинке",
     "drop.title": "Перетащите картинку сюда",
     "drop.hint": "вставьте из буфера или выберите ниже. Несколько сразу составят список.",
-    "drop.now": "Отпустите, чтобы узнать, кто это",
     choose: "Выбрать картинки",
     camera: "Камера",
     random: "Случайная",
-    folder: "Папка для случайных",
+    folder: "Из папки",
     undo: "Отменить",
     reset: "Сбросить",
     "camera.title": "Камера",
@@ -210,6 +208,7 @@ const SENTENCES = {
       few: "Готово. Модель знает {n} класса.",
       other: "Готово. Модель знает {n} классов.",
     },
+    "load.knows": "Она знает",
     "load.failed": "Модель не загружена.",
     "load.again": "Ещё раз",
     "note.storage":
@@ -242,7 +241,6 @@ const SENTENCES = {
     "error.noRuntime":
       "Среда выполнения модели не запустилась ({text}). Она работает в свежих Chrome, Edge, Firefox и Safari.",
     "error.noWebgpu": "Браузер не даёт здесь WebGPU. Выберите, где считать ещё, или включите аппаратное ускорение.",
-    "error.noWorkers": "В этом браузере нет модулей-воркеров, а в них работает модель. Возьмите свежий браузер.",
     "error.workerFailed":
       "Часть страницы, выполняющая модель, остановилась ({text}). Обновите страницу; если не помогло, на сервере не " +
       "хватает файлов: соберите страницу заново командой «springfield app».",
@@ -312,7 +310,8 @@ export function number(value, digits = 0) {
 
 /** A probability as a percentage: tenths where they matter. */
 export function percent(value) {
-  const digits = value > 0 && (value < 0.0995 || value > 0.99) ? 1 : 0;
+  const fine = (value >= 0.0005 && value < 0.0995) || (value > 0.99 && value < 0.9995);
+  const digits = fine ? 1 : 0;
   return new Intl.NumberFormat(language, {
     style: "percent",
     minimumFractionDigits: digits,

@@ -49,6 +49,7 @@ export function drawMessage(message) {
 /** How far the model is loaded; `loading`: bytes so far and in all, or null. */
 export function drawLoading(loading, model, failed) {
   $("loading").hidden = !loading;
+  $("knows").hidden = Boolean(loading) || !model;
   const { loaded = 0, total = NaN } = loading ?? {};
   if (loading) {
     if (total > 0) Object.assign($("download"), { max: total, value: loaded });
@@ -87,6 +88,7 @@ export function deviceName({ device, threads }) {
 /** The answer to a picture (an entry), with the watched classes. */
 export function drawAnswer(entry, model, watched) {
   const { outcome, error, name } = entry;
+  $("knows").hidden = true;
   $("scores").hidden = !outcome;
   $("who").classList.toggle("unsure", Boolean(outcome) && !isSure(entry, model));
   if (!outcome) {
@@ -205,6 +207,9 @@ export function drawModel(model) {
   for (const kind of ["data", "params", "code"]) {
     if (hashes[kind]) facts.push([`model.${kind}`, hashes[kind]]);
   }
+  $("known").replaceChildren(
+    ...classes.map((name) => element("li", { textContent: readable(name) })),
+  );
   $("facts").replaceChildren(
     ...facts.flatMap(([key, value]) => [
       element("dt", { textContent: t(key) }),
