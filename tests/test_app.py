@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -32,10 +33,12 @@ PACKAGES = REPOSITORY / "web/node_modules"
 AXE = PACKAGES / "axe-core/axe.min.js"
 INT8, FP32 = "springfield.int8.onnx", "springfield.onnx"
 CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+SPRINGFIELD = [sys.executable, "-m", "springfield"]
+ENV = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "COLUMNS": "200"}
 MEGAPIXEL = 2**20
 PATIENCE = 60_000
 
-browser_needed = [
+pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)"),
     pytest.mark.skipif(not AXE.is_file(), reason="needs the page's node packages (make app)"),
@@ -79,8 +82,8 @@ def describe(folder: Path) -> None:
 @contextmanager
 def serving(folder: Path, *options: str) -> Iterator[str]:
     """`springfield app` in a folder; its address."""
-    command = [sys.executable, "-m", "springfield", "app", "--no-browser", *(options or PORT)]
-    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    command = [*SPRINGFIELD, "app", "--no-browser", *(options or ("--port", "0"))]
+    process = subprocess.Popen(command, cwd=folder, env=ENV, stderr=subprocess.PIPE, text=True)
     assert process.stderr
     try:
         line = process.stderr.readline()
@@ -89,9 +92,6 @@ def serving(folder: Path, *options: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
-
-
-PORT = ("--port", "0")
 
 
 @pytest.fixture(scope="session")
@@ -186,3 +186,60 @@ def answers(page: Page) -> list[dict[str, str]]:
 
 def probabilities(row: dict[str, str]) -> NDArray[np.float32]:
     return np.array([float(value) for value in list(row.values())[5:]], np.float32)
+
+
+def some_frames(count: int) -> list[tuple[str, Image.Image]]:
+    """Frames of the sample, evenly over its characters."""
+    every = list(frames(0))
+    chosen = np.linspace(0, len(every) - 1, count).astype(int)
+    return [(every[i][0].replace("/", "_"), every[i][1]) for i in chosen]
+
+
+def photo(size: tuple[int, int], number: int = 0) -> Image.Image:
+    """A frame of the sample as large as a photograph."""
+    return some_frames(20)[number][1].resize(size, Image.Resampling.BICUBIC)
+
+
+def rotated(image: Image.Image, orientation: int) -> bytes:
+    """A JPEG whose EXIF says how to turn it."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(image, "JPEG", quality=95, exif=exif)
+
+
+@pytest.mark.parametrize("name", [INT8, FP32])
+def test_pictures_of_all_kinds_get_the_answers_that_python_gives(
+    page: Page, folder: Path, name: str
+) -> None:
+    image = photo((640, 480), 3)
+    alpha = image.copy()
+    alpha.putalpha(Image.linear_gradient("L").resize(image.size))
+    pictures = {
+        "a.jpg": encoded(image, "JPEG", quality=92),
+        "subsampled.jpg": encoded(image, "JPEG", quality=80, subsampling=2),
+        "progressive.jpg": encoded(image, "JPEG", progressive=True),
+        "a.png": encoded(image, "PNG"),
+        "palette.png": encoded(image.quantize(64), "PNG"),
+        "transparent.png": encoded(alpha, "PNG"),
+        "a.webp": encoded(image, "WEBP", quality=85),
+        "lossless.webp": encoded(image, "WEBP", lossless=True),
+        "grey.jpg": encoded(image.convert("L"), "JPEG"),
+        "grey.png": encoded(image.convert("L"), "PNG"),
+        "wide.png": encoded(photo((1500, 40), 5), "PNG"),
+        "pixel.png": encoded(image.resize((1, 1)), "PNG"),
+        "huge.jpg": encoded(photo((8003, 6001), 7), "JPEG"),
+        "no ending": encoded(image, "JPEG"),
+        "Слон, «7».png": encoded(image, "PNG"),
+        **{f"turned{n}.jpg": rotated(image.crop((0, 0, 600, 300)), n) for n in range(2, 9)},
+    }
+    page.locator("#model summary").click()
+    page.locator("#version").select_option(name)
+    ready(page)
+    ask(page, *(upload(name, content) for name, content in pictures.items()))
+    rows = answers(page)
+    assert [row["picture"] for row in rows] == list(pictures)
+    for row in rows:
+        wanted = expected(folder, name, Image.open(io.BytesIO(pictures[row["picture"]])))
+        assert row["error"] == "", row
+        assert probabilities(row) == pytest.approx(wanted, abs=0.01), row["picture"]
+    expect(page.locator("#cost")).to_contain_text("wasm, 2 threads")
