@@ -5,6 +5,7 @@ import functools
 import hashlib
 import http.server
 import io
+import itertools
 import json
 import os
 import shutil
@@ -37,6 +38,8 @@ SPRINGFIELD = [sys.executable, "-m", "springfield"]
 ENV = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "COLUMNS": "200"}
 MEGAPIXEL = 2**20
 PATIENCE = 60_000
+LONGEST_TASK = 50
+"""Milliseconds that the page's main thread may be busy at a stretch."""
 
 pytestmark = [
     pytest.mark.slow,
@@ -243,3 +246,552 @@ def test_pictures_of_all_kinds_get_the_answers_that_python_gives(
         assert row["error"] == "", row
         assert probabilities(row) == pytest.approx(wanted, abs=0.01), row["picture"]
     expect(page.locator("#cost")).to_contain_text("wasm, 2 threads")
+
+
+def test_fifty_pictures_get_the_answers_of_python(page: Page, folder: Path) -> None:
+    files = {
+        f"{number}.{kind.lower()}": encoded(image.resize((512, 384)), kind, **options)
+        for number, (_, image) in enumerate(some_frames(50))
+        for kind, options in [(("JPEG", {"quality": 85}), ("PNG", {}), ("WEBP", {}))[number % 3]]
+    }
+    page.locator("#model summary").click()
+    for name in (INT8, FP32):
+        page.locator("#version").select_option(name)
+        ready(page)
+        ask(page, *(upload(name, content) for name, content in files.items()))
+        for row, content in zip(answers(page), files.values(), strict=True):
+            wanted = expected(folder, name, Image.open(io.BytesIO(content)))
+            assert probabilities(row) == pytest.approx(wanted, abs=0.01), row["picture"]
+            first, second = np.sort(wanted)[[-1, -2]]
+            classes = list(row)[5:]
+            if first - second > 0.01:  # the page shows percents
+                assert row["answer"] == classes[wanted.argmax()], row["picture"]
+        page.locator("#reset").click()
+
+
+def test_one_that_is_no_picture_does_not_stop_the_others(page: Page) -> None:
+    picture = encoded(photo((300, 200)), "JPEG")
+    files = {
+        "good.jpg": picture,
+        "text.jpg": b"I am no picture",
+        "empty.png": b"",
+        "cut.png": encoded(photo((300, 200)), "PNG")[:2000],
+        "also good.jpg": picture,
+    }
+    ask(page, *(upload(name, content) for name, content in files.items()))
+    rows = {row["picture"]: row for row in answers(page)}
+    assert "no picture that the browser can read" in rows["text.jpg"]["error"]
+    assert rows["empty.png"]["error"] == "This file is empty."
+    assert rows["good.jpg"]["answer"] == rows["also good.jpg"]["answer"] != ""
+    expect(page.locator("#rows tr", has_text="text.jpg")).to_contain_text("no picture")
+    page.locator("#rows button", has_text="text.jpg").click()
+    expect(page.locator("#who")).to_have_text("No answer")
+
+
+# What else can be done with it
+
+
+def give(page: Page, event: str, name: str, content: bytes, kind: str) -> None:
+    """Drop or paste a file."""
+    data = page.evaluate_handle(
+        """([name, kind, bytes]) => {
+          const data = new DataTransfer();
+          data.items.add(new File([new Uint8Array(bytes)], name, { type: kind }));
+          return data;
+        }""",
+        [name, kind, list(content)],
+    )
+    if event == "drop":
+        page.dispatch_event("#drop", "drop", {"dataTransfer": data})
+    else:
+        page.dispatch_event("body", "paste", {"clipboardData": data})
+
+
+def test_pictures_are_dropped_pasted_drawn_at_random_and_taken(page: Page) -> None:
+    picture = encoded(photo((300, 200)), "PNG")
+    give(page, "drop", "dropped.png", picture, "image/png")
+    expect(page.locator("#spoken")).to_contain_text("dropped.png", timeout=PATIENCE)
+    expect(page.locator("#shown")).to_be_visible()
+    expect(page.locator("#list")).to_be_hidden()  # a list of one is none
+    give(page, "paste", "pasted.png", picture, "image/png")
+    expect(page.locator("#spoken")).to_contain_text("pasted.png")
+    page.locator("#random").click()
+    expect(page.locator("#rows tr")).to_have_count(3)
+    page.locator("#camera").click()
+    page.locator("#take").click()
+    expect(page.locator("#spoken")).to_contain_text("camera 1")
+    expect(page.locator("#camera-dialog")).to_be_hidden()
+    assert len(answers(page)) == 4
+
+
+def test_random_draws_from_a_chosen_folder(page: Page, tmp_path: Path) -> None:
+    for number in range(3):
+        photo((60, 40), number).save(tmp_path / f"mine{number}.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    page.set_input_files("#folder-files", tmp_path)
+    expect(page.locator("#spoken")).to_contain_text("mine", timeout=PATIENCE)
+    for count in range(2, 8):
+        page.locator("#random").click()
+        expect(page.locator("#rows tr")).to_have_count(count)
+    rows = answers(page)
+    assert {row["picture"][:4] for row in rows} == {"mine"}
+    assert all(a["picture"] != b["picture"] for a, b in itertools.pairwise(rows))
+
+
+def test_undo_takes_back_the_last_action_and_reset_all(page: Page) -> None:
+    expect(page.locator("#undo")).to_be_disabled()
+    pictures = [upload(f"{n}.png", encoded(photo((90, 60), n), "PNG")) for n in range(5)]
+    ask(page, pictures[0])
+    first = page.locator("#who").inner_text()
+    ask(page, *pictures[1:])
+    page.locator("#undo").click()
+    expect(page.locator("#rows tr")).to_have_count(1)
+    expect(page.locator("#who")).to_have_text(first)
+    page.locator("#reset").click()
+    expect(page.locator("#who")).to_have_text("Choose a picture and see who it is.")
+    expect(page.locator("#shown")).to_be_hidden()
+    expect(page.locator("#undo")).to_be_disabled()
+
+
+def test_watched_classes_are_shown_with_every_picture(page: Page) -> None:
+    page.locator("#watch summary").click()
+    page.locator("#filter").fill("momo")
+    page.locator("#classes label").click()
+    page.locator("#filter").fill("")
+    page.locator("#classes label", has_text="Ivo Stone").click()
+    expect(page.locator("#watch-count")).to_have_text("2 watched")
+    ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
+    watched = page.locator("#watched-bars li")
+    expect(watched).to_have_count(2)
+    row = answers(page)[0]
+    for index, name in enumerate(("chef_momo", "ivo_stone")):
+        shown = float(watched.nth(index).locator(".value").inner_text().rstrip("%")) / 100
+        assert shown == pytest.approx(float(row[name]), abs=0.006)
+    page.locator("#watch-none").click()
+    expect(page.locator("#watched")).to_be_hidden()
+
+
+def test_not_sure_below_the_threshold(page: Page, folder: Path) -> None:
+    model = onnx.load(folder / "models" / INT8)
+    threshold = float({p.key: p.value for p in model.metadata_props}["threshold"])
+    ask(page, *(upload(n, encoded(image, "PNG")) for n, image in some_frames(20)))
+    sure = {row["sure"]: row for row in answers(page)}
+    assert set(sure) == {"yes", "no"}
+    for word, row in sure.items():
+        assert (float(row["confidence"]) >= threshold) == (word == "yes")
+    page.locator("#rows button", has_text=sure["no"]["picture"]).click()
+    expect(page.locator("#who")).to_have_text("Not sure")
+    expect(page.locator("#sure")).to_contain_text("Closest is")
+    page.locator("#rows button", has_text=sure["yes"]["picture"]).click()
+    expect(page.locator("#sure")).to_contain_text("% sure")
+    assert page.locator("#top li").count() == 5
+
+
+def other_model(folder: Path, path: Path, **metadata: str | None) -> Path:
+    """The project's model under other names, as another experiment would export it."""
+    shutil.copyfile(folder / "models" / FP32, path)
+    rewrite(path, **metadata)
+    return path
+
+
+def test_a_model_from_disk_brings_its_own_classes(page: Page, folder: Path, tmp_path: Path) -> None:
+    names = [f"кот_{number}" for number in range(10)]
+    metrics = json.dumps({"test": {"n": 7, "accuracy": 0.5, "macro_f1": 0.25}})
+    model = other_model(
+        folder, tmp_path / "cats.onnx", classes=json.dumps(names), threshold=None, metrics=metrics
+    )
+    ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
+    page.set_input_files("#model-file", model)
+    expect(page.locator("#model-summary")).to_contain_text("cats.onnx, 10 classes")
+    expect(page.locator("#who")).to_contain_text("Кот")  # the picture is looked at again
+    page.locator("#model summary").click()
+    expect(page.locator("#facts")).to_contain_text("accuracy 0.500, macro-F1 0.250 on 7 pictures")
+    expect(page.locator("#facts")).to_contain_text("always answers")
+    page.locator("#version").select_option(INT8)
+    expect(page.locator("#model-summary")).to_contain_text(INT8)
+    expect(page.locator("#who")).not_to_contain_text("Кот")
+
+
+def test_english_and_russian(page: Page, browser: Browser, address: str) -> None:
+    ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
+    page.locator("[data-language=ru]").click()
+    expect(page.locator("#choose")).to_have_text("Выбрать картинки")
+    expect(page.locator("#cost")).to_contain_text("2 потока")
+    assert page.locator("html").get_attribute("lang") == "ru"
+    page.reload()
+    expect(page.locator("#choose")).to_have_text("Выбрать картинки")
+    russian = browser.new_context(locale="ru-RU")
+    other = russian.new_page()
+    other.goto(address)
+    expect(other.locator("#sure")).to_contain_text("знает 10 классов", timeout=PATIENCE)
+    russian.close()
+
+
+def test_the_keyboard_is_enough(page: Page) -> None:
+    def tab_to(name: str) -> None:
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.id || document.activeElement.tagName") == name:
+                return
+        raise AssertionError(name)
+
+    tab_to("random")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    expect(page.locator("#rows tr")).to_have_count(2, timeout=PATIENCE)
+    tab_to("csv")
+    tab_to("BUTTON")
+    page.keyboard.press("Enter")
+    expect(page.locator("#rows tr").first).to_have_attribute("aria-current", "true")
+    tab_to("SUMMARY")
+    page.keyboard.press("Enter")
+    tab_to("filter")
+    page.keyboard.type("ivo")
+    expect(page.locator("#classes label")).to_have_count(1)
+
+
+def test_the_page_stays_responsive_while_pictures_are_looked_at(page: Page) -> None:
+    page.evaluate(
+        """() => {
+          globalThis.blocked = [];
+          new PerformanceObserver((list) => {
+            blocked.push(...list.getEntries().map(({ duration }) => duration));
+          }).observe({ type: "longtask" });
+        }"""
+    )
+    huge = upload("huge.jpg", encoded(photo((5000, 4000)), "JPEG"))
+    small = [upload(f"{n}.png", encoded(photo((640, 480), n), "PNG")) for n in range(5)]
+    ask(page, huge, *small)
+    assert max(page.evaluate("blocked"), default=0) < LONGEST_TASK
+
+
+# Without the network
+
+
+def requests(page: Page) -> list[str]:
+    """The addresses that the page asks for, from now on."""
+    asked: list[str] = []
+    page.context.on("request", lambda request: asked.append(request.url))
+    return asked
+
+
+def installed(page: Page) -> None:
+    """Wait until the service worker has all that it keeps."""
+    page.evaluate("navigator.serviceWorker.ready.then(() => null)")
+
+
+def test_nothing_is_asked_of_another_origin(
+    context: BrowserContext, address: str, folder: Path
+) -> None:
+    page = context.new_page()
+    asked = requests(page)
+    page.goto(address)
+    ready(page)
+    ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
+    page.locator("#random").click()
+    page.set_input_files("#model-file", folder / "models" / FP32)
+    expect(page.locator("#model-summary")).to_contain_text(FP32)
+    installed(page)
+    inside = (address, f"blob:{address}")
+    assert asked
+    assert [url for url in asked if not url.startswith(inside)] == []
+    bodies = "() => fetch('http://127.0.0.2:9/').catch((error) => error.name)"
+    assert page.evaluate(bodies) == "TypeError"  # the policy bars it
+    with page.expect_event("console", lambda m: "Content Security Policy" in m.text):
+        page.evaluate(bodies)
+
+
+def test_it_answers_offline_after_the_first_visit(context: BrowserContext, folder: Path) -> None:
+    with serving(folder) as address:
+        page = visit(context, address)
+        installed(page)
+    page.reload()  # nobody serves it any more
+    ready(page)
+    assert page.evaluate("crossOriginIsolated")
+    ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
+    expect(page.locator("#cost")).to_contain_text("2 threads")
+    page.locator("#random").click()
+    expect(page.locator("#rows tr")).to_have_count(2)
+
+
+def test_the_model_is_downloaded_once(context: BrowserContext, address: str) -> None:
+    page = visit(context, address)
+    installed(page)
+    asked = requests(page)
+    page.reload()
+    ready(page)
+    assert [url for url in asked if url.endswith((".onnx", ".wasm"))] == []
+
+
+def test_it_can_be_installed(page: Page) -> None:
+    installed(page)
+    session = page.context.new_cdp_session(page)
+    assert session.send("Page.getInstallabilityErrors")["installabilityErrors"] == []
+
+
+class Bare(http.server.SimpleHTTPRequestHandler):
+    """`python -m http.server`, quietly."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+def test_any_static_host_serves_it(context: BrowserContext, folder: Path, tmp_path: Path) -> None:
+    built = tmp_path / "built"
+    command = [*SPRINGFIELD, "app", "--build", str(built)]
+    subprocess.run(command, cwd=folder, env=ENV, check=True, capture_output=True)
+    handler = functools.partial(Bare, directory=str(built))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = visit(context, f"http://127.0.0.1:{server.server_port}/")
+        assert not page.evaluate("crossOriginIsolated")
+        picture = photo((200, 150))
+        ask(page, upload("a.png", encoded(picture, "PNG")))
+        expect(page.locator("#cost")).to_contain_text("wasm, 1 thread ")
+        row = answers(page)[0]
+        assert probabilities(row) == pytest.approx(expected(folder, INT8, picture), abs=0.01)
+        page.locator("#random").click()
+        expect(page.locator("#rows tr")).to_have_count(2)
+        installed(page)
+        page.reload()  # from now on the service worker adds the headers
+        ready(page)
+        assert page.evaluate("crossOriginIsolated")
+        server.shutdown()
+    page.reload()
+    ready(page)
+
+
+# What it says when things go wrong
+
+
+def told(page: Page) -> str:
+    message = page.locator("#message p")
+    expect(message).to_be_visible(timeout=PATIENCE)
+    return message.inner_text()
+
+
+def cut(path: Path) -> Path:
+    path.write_bytes(path.read_bytes()[:-20_000])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("picture", "This is no ONNX model."),
+        ("cut off", "This ONNX model is cut off or damaged."),
+        ("no classes", "does not name its classes"),
+        ("other classes", "gives 10 probabilities but names 2 classes"),
+        ("other outputs", "takes or gives something else"),
+        ("unknown operator", "cannot run this ONNX model"),
+    ],
+)
+def test_a_wrong_model_is_refused_and_the_old_one_stays(
+    page: Page, folder: Path, tmp_path: Path, kind: str, sentence: str
+) -> None:
+    path = tmp_path / "wrong.onnx"
+    match kind:
+        case "picture":
+            photo((100, 100)).save(path, "PNG")
+        case "cut off":
+            cut(other_model(folder, path))
+        case "no classes":
+            other_model(folder, path, classes=None)
+        case "other classes":
+            other_model(folder, path, classes='["cat", "dog"]')
+        case "other outputs":
+            model = onnx.load(folder / "models" / FP32)
+            model.graph.output[0].name = "logits"
+            model.graph.node[-1].output[0] = "logits"
+            onnx.save(model, path)
+        case "unknown operator":
+            model = onnx.load(folder / "models" / FP32)
+            model.graph.node[-1].op_type = "Softermax"
+            onnx.save(model, path)
+    page.set_input_files("#model-file", path)
+    assert sentence in told(page)
+    expect(page.locator("#model-summary")).to_contain_text(INT8)
+    ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
+    assert answers(page)[0]["answer"]
+
+
+def test_a_damaged_download_is_noticed(context: BrowserContext, folder: Path) -> None:
+    with serving(folder) as address:
+        page = context.new_page()
+        broken = (folder / "models" / INT8).read_bytes()[:-1] + b"!"
+        page.route(f"**/{INT8}", lambda route: route.fulfill(body=broken))
+        page.goto(address)
+        assert "is not the file that the server describes" in told(page)
+        page.unroute(f"**/{INT8}")
+        page.locator("#again").click()
+        ready(page)
+
+
+def test_the_server_is_gone(context: BrowserContext, folder: Path) -> None:
+    with serving(folder) as address:
+        page = context.new_page()
+        page.route("**/models/*", lambda route: route.abort())
+        page.goto(address)
+        assert "The server does not answer" in told(page)
+        expect(page.locator("#who")).to_have_text("No model is loaded.")
+        page.unroute("**/models/*")
+        page.locator("#again").click()
+        ready(page)
+        expect(page.locator("#message")).to_be_hidden()
+
+
+def test_the_server_has_no_model(context: BrowserContext, folder: Path, address: str) -> None:
+    page = context.new_page()
+    page.route("**/models/*", lambda route: route.fulfill(status=404))
+    page.goto(address)
+    assert "Run “make repro” and “make app”" in told(page)
+    page.set_input_files("#model-file", folder / "models" / FP32)
+    ready(page)
+    ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
+
+
+def test_no_webassembly(context: BrowserContext, address: str) -> None:
+    page = context.new_page()
+    page.add_init_script("delete globalThis.WebAssembly")
+    page.goto(address)
+    assert "This browser has no WebAssembly" in told(page)
+
+
+def test_storage_full(context: BrowserContext, address: str) -> None:
+    page = context.new_page()
+    session = context.new_cdp_session(page)
+    session.send("Storage.overrideQuotaForOrigin", {"origin": address[:-1], "quotaSize": 1000})
+    page.goto(address)
+    assert "storage is full or switched off" in told(page)
+    ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
+    assert answers(page)[0]["answer"]
+
+
+def test_no_camera(browser: Browser, address: str) -> None:
+    context = browser.new_context(locale="en-GB", permissions=[])
+    page = visit(context, address)
+    page.evaluate(
+        """() => {
+          navigator.mediaDevices.getUserMedia = async () => {
+            throw new DOMException("", "NotAllowedError");
+          };
+        }"""
+    )
+    page.locator("#camera").click()
+    assert "not allowed to use the camera" in told(page)
+    context.close()
+
+
+def test_text_in_place_of_a_picture(page: Page) -> None:
+    page.evaluate(
+        """() => {
+          const data = new DataTransfer();
+          data.setData("text/plain", "who is it?");
+          document.body.dispatchEvent(
+            new ClipboardEvent("paste", { clipboardData: data, bubbles: true }),
+          );
+        }"""
+    )
+    assert "There was no picture in it." in told(page)
+
+
+# What it looks like
+
+
+def test_no_violation_of_accessibility_rules(
+    page: Page, context: BrowserContext, address: str
+) -> None:
+    def audit(what: str) -> None:
+        page.evaluate(AXE.read_text())
+        found = page.evaluate("axe.run().then(({ violations }) => violations)")
+        assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in found] == [], what
+
+    audit("empty")
+    files = [upload(n, encoded(image, "PNG")) for n, image in some_frames(5)]
+    ask(page, *files, upload("text.png", b"no picture"))
+    page.locator("#watch summary").click()
+    page.locator("#classes label").first.click()
+    page.locator("#model summary").click()
+    page.locator("#rows button").first.click()
+    audit("answers")
+    shot(page, "app-desktop")
+    page.locator("#rows button").last.click()
+    audit("refused")
+    page.emulate_media(color_scheme="dark")
+    audit("dark")
+    shot(page, "app-dark")
+    page.locator("[data-language=ru]").click()
+    page.set_viewport_size({"width": 360, "height": 740})
+    audit("phone")
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= 360  # nothing to scroll sideways
+    shot(page, "app-phone")
+    page.set_input_files("#model-file", upload("x.onnx", b"no model"))
+    told(page)
+    audit("message")
+    page.locator("#camera").click()
+    expect(page.locator("#take")).to_be_visible()
+    audit("camera")
+
+
+# The command
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [
+        ("web", "web/index.html does not exist; run this in Springfield's repository"),
+        ("web/node_modules", "is not installed; run 'make app', or 'npm ci' in web/"),
+        ("models/springfield.int8.onnx", "run 'make repro' (or 'dvc pull') first"),
+    ],
+)
+def test_what_is_missing_is_said_in_a_line(
+    folder: Path, tmp_path: Path, missing: str, sentence: str
+) -> None:
+    shutil.copytree(folder / "models", tmp_path / "models")
+    shutil.copytree(REPOSITORY / "web", tmp_path / "web", ignore=lambda *_: {"node_modules"})
+    (tmp_path / "web/node_modules").symlink_to(PACKAGES)
+    gone = tmp_path / missing
+    gone.rename(tmp_path / "elsewhere")
+    command = [*SPRINGFIELD, "app", "--no-browser"]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=ENV, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert sentence in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_taken_port_is_said_in_a_line(folder: Path, address: str) -> None:
+    port = address.rstrip("/").rsplit(":", 1)[1]
+    command = [*SPRINGFIELD, "app", "--no-browser", "--port", port]
+    result = subprocess.run(
+        command, cwd=folder, env=ENV, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert f"cannot listen on port {port}" in result.stderr
+
+
+def test_a_folder_with_other_things_is_not_overwritten(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    command = [*SPRINGFIELD, "app", "--build", str(tmp_path)]
+    result = subprocess.run(
+        command, cwd=folder, env=ENV, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert "holds something else" in result.stderr
+    assert (tmp_path / "thesis.txt").is_file()
+
+
+def test_it_needs_the_light_install_only(folder: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from springfield import app;"
+        "app.site(Path('web'), Path('models'));"
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(
+        command, cwd=folder, env=ENV, capture_output=True, text=True, check=True
+    )
+    heavy = {"torch", "dvc", "mlflow", "pandas", "timm", "onnx", "cv2", "hydra"}
+    assert not heavy & set(result.stdout.split())

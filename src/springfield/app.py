@@ -77,9 +77,7 @@ def site(web: Path, models: Path) -> Site:
             raise UserError(
                 f"{models / name} does not exist; run 'make repro' (or 'dvc pull') first"
             )
-    content: Site = {
-        path.name: path for path in sorted(web.iterdir()) if path.suffix in PAGE_TYPES
-    }
+    content: Site = {path.name: path for path in sorted(web.iterdir()) if path.suffix in PAGE_TYPES}
     content |= {f"vendor/{name}": runtime / name for name in RUNTIME}
     content |= _samples()
     description = {
