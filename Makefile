@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-all check ui app compose bench-data bench-train lock clean
+.PHONY: help repro test test-all check ui app compose bench-data bench-train bench-app lock clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | \
@@ -58,6 +58,9 @@ ifdef EXPERIMENT
 endif
 	dvc repro augment
 	python benchmarks/train.py
+
+bench-app: $(READY) $(PAGE) ## Seconds to the page's first answer and to the next ones, in Chromium.
+	python benchmarks/app.py
 
 lock: $(READY) ## Resolve the dependencies of pyproject.toml anew.
 	uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras --quiet \

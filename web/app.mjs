@@ -71,7 +71,7 @@ async function load(options) {
   [classifier, model, wanted, loading] = [next, loaded, options, null];
   watched = new Set(model.classes.filter((name) => watched.has(name)));
   if (model.gpuFailed) note("note.gpuFailed");
-  else if (!model.kept) note("note.storage");
+  else if (!model.kept) note(isSecureContext ? "note.storage" : "note.insecure");
   else if (entries.length) note("note.modelChanged", { name: model.name });
   for (const entry of entries) {
     delete entry.outcome;
@@ -244,16 +244,18 @@ function another(several) {
 
 function saveCsv() {
   const done = finished();
-  const head = ["picture", "answer", "confidence", "sure", "error", ...model.classes];
+  const head = ["picture", "answer", "confidence", "sure", "error", "milliseconds"];
   const rows = done.map((entry) => {
     if (entry.error) return [entry.name, "", "", "", t(entry.error.key, entry.error.values)];
+    const { decode, run } = entry.outcome.milliseconds;
     const [best, share] = view.ranked(entry.outcome)[0];
     const scores = [...entry.outcome.probabilities].map((value) => value.toFixed(6));
     const sure = view.isSure(entry, model) ? "yes" : "no";
-    return [entry.name, model.classes[best], share.toFixed(6), sure, "", ...scores];
+    const time = (decode + run).toFixed(1);
+    return [entry.name, model.classes[best], share.toFixed(6), sure, "", time, ...scores];
   });
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([toCsv([head, ...rows])], { type: "text/csv" }));
+  link.href = URL.createObjectURL(new Blob([toCsv([[...head, ...model.classes], ...rows])], { type: "text/csv" }));
   link.download = "springfield.csv";
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);

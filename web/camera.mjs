@@ -26,11 +26,15 @@ export async function takePicture() {
   } catch (error) {
     throw new PageError(REASONS[error.name] ?? "error.noCamera");
   }
-  const [dialog, video] = ["camera-dialog", "video"].map((id) => document.getElementById(id));
+  const [dialog, video, take] = ["camera-dialog", "video", "take"].map((id) =>
+    document.getElementById(id),
+  );
+  take.disabled = true;
+  video.onloadeddata = () => (take.disabled = false);
   video.srcObject = stream;
   dialog.showModal();
   try {
-    return await answer(dialog, video);
+    return await answer(dialog, video, take);
   } finally {
     dialog.close();
     video.srcObject = null;
@@ -38,12 +42,11 @@ export async function takePicture() {
   }
 }
 
-function answer(dialog, video) {
+function answer(dialog, video, take) {
   return new Promise((resolve) => {
     dialog.onclose = () => resolve(null);
     document.getElementById("camera-close").onclick = () => resolve(null);
-    document.getElementById("take").onclick = () => {
-      if (!video.videoWidth) return; // not showing anything yet
+    take.onclick = () => {
       const canvas = document.createElement("canvas");
       canvas.width = video.videoWidth;
       canvas.height = video.videoHeight;

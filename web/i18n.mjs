@@ -80,6 +80,9 @@ const SENTENCES = {
     "note.storage":
       "The browser's storage is full or switched off: everything works, but the next visit downloads the model again, " +
       "and the page needs the network. Freeing some disk space or ending private browsing helps.",
+    "note.insecure":
+      "Over plain http from another machine the browser keeps nothing for the next visit, runs one thread and has no " +
+      "camera. Everything else works; with https all of it does.",
     "note.gpuFailed": "WebGPU is there but could not run this model; it runs on the processor (wasm) instead.",
     "note.modelChanged": "Now {name}. The pictures are looked at again.",
     dismiss: "Close this message",
@@ -214,6 +217,9 @@ const SENTENCES = {
     "note.storage":
       "Хранилище браузера заполнено или выключено: всё работает, но в следующий раз модель загрузится снова, и понадобится " +
       "сеть. Освободите место на диске или выйдите из режима инкогнито.",
+    "note.insecure":
+      "По http с другого компьютера браузер ничего не хранит до следующего раза, считает в один поток и не даёт камеру. " +
+      "Остальное работает; по https работает всё.",
     "note.gpuFailed": "WebGPU есть, но не смог выполнить эту модель; считает процессор (wasm).",
     "note.modelChanged": "Теперь {name}. Картинки просматриваются заново.",
     dismiss: "Закрыть сообщение",

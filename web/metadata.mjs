@@ -5,6 +5,7 @@ import { PageError } from "./errors.mjs";
 const IR_VERSION = 1;
 const GRAPH = 7;
 const METADATA = 14;
+const [NODE, NODE_NAME, OPERATOR] = [1, 3, 4]; // in the graph
 const [VARINT, FIXED64, BYTES, FIXED32] = [0, 1, 2, 5];
 const text = new TextDecoder();
 
@@ -50,15 +51,15 @@ function* fields(bytes) {
   }
 }
 
-/** The metadata of an ONNX model, key by key. */
-function properties(bytes) {
+/** The metadata of an ONNX model, key by key, and its graph. */
+function contents(bytes) {
   const found = {};
   let model = false;
-  let graph = false;
+  let graph = null;
   try {
     for (const [number, value] of fields(bytes)) {
       if (number === IR_VERSION) model = typeof value === "number" && value > 0;
-      if (number === GRAPH) graph = value.length > 0;
+      if (number === GRAPH) graph = value;
       if (number === METADATA) {
         const entry = Object.fromEntries(fields(value));
         found[text.decode(entry[1])] = text.decode(entry[2]);
@@ -67,20 +68,31 @@ function properties(bytes) {
   } catch {
     throw new PageError(model ? "error.modelCutOff" : "error.notOnnx");
   }
-  if (!model || !graph) throw new PageError("error.notOnnx");
-  return found;
+  if (!model || !graph?.length) throw new PageError("error.notOnnx");
+  return { properties: found, graph };
+}
+
+/** The names of the nodes that resize. */
+function resizing(graph) {
+  const nodes = [...fields(graph)].filter(([number]) => number === NODE);
+  return nodes
+    .map(([, value]) => Object.fromEntries(fields(value)))
+    .filter((node) => text.decode(node[OPERATOR]) === "Resize")
+    .map((node) => text.decode(node[NODE_NAME]));
 }
 
 /**
  * What this project's export wrote into a model.
  *
  * @param {Uint8Array} bytes - the file
- * @returns {{classes: string[], threshold: number, metrics: object, hashes: object}} names by
- *   output; the probability from which on the model is sure (0: always); scores by split; the
- *   SHA-256 of the data, params and code that it was made from
+ * @returns {{classes: string[], threshold: number, metrics: object, hashes: object,
+ *   resizing: string[]}} names by output; the probability from which on the model is sure (0:
+ *   always); scores by split; the SHA-256 of the data, params and code that it was made from; the
+ *   nodes that resize
  */
 export function readMetadata(bytes) {
-  const { classes, threshold, metrics, data, params, code } = properties(bytes);
+  const { properties, graph } = contents(bytes);
+  const { classes, threshold, metrics, data, params, code } = properties;
   const names = parse(classes);
   if (!Array.isArray(names) || !names.length || !names.every((name) => typeof name === "string")) {
     throw new PageError("error.noClasses");
@@ -90,6 +102,7 @@ export function readMetadata(bytes) {
     threshold: Number(threshold) || 0,
     metrics: parse(metrics) ?? {},
     hashes: { data, params, code },
+    resizing: resizing(graph),
   };
 }
 

@@ -68,7 +68,11 @@ function read(bitmap, top, rows) {
   return rgb;
 }
 
-/** The rounded means of blocks of k x k pixels (fewer at the right and lower edge), as RGB. */
+/**
+ * The means of blocks of k x k pixels (fewer at the right and lower edge), as RGB.
+ *
+ * Rounded like Pillow's Image.reduce, so that the model sees the very same pixels.
+ */
 function reduce(bitmap, k) {
   const { width, height } = bitmap;
   const columns = Math.ceil(width / k);
@@ -93,8 +97,9 @@ function reduce(bitmap, k) {
       }
       for (let column = 0; column < columns; column++) {
         const count = tall * Math.min(k, width - column * k);
+        const share = Math.floor(2 ** 24 / count);
         for (let channel = 0; channel < 3; channel++) {
-          result[to++] = Math.floor((sums[column * 3 + channel] + (count >> 1)) / count);
+          result[to++] = ((sums[column * 3 + channel] + (count >> 1)) * share) >>> 24;
         }
       }
     }

@@ -41,24 +41,26 @@ onmessage = async ({ data: { id, call, options } }) => {
  *   by name, one from disk, or neither: int8 for wasm, fp32 for WebGPU
  */
 async function load({ device, name, file }) {
-  const gpu = device !== "wasm" && (await hasGpu());
-  if (device === "webgpu" && !gpu) throw new PageError("error.noWebgpu");
-  if (!gpu) return start("wasm", name, file);
+  const gpu = device === "wasm" ? null : await adapter();
+  if (device === "webgpu") {
+    if (!gpu) throw new PageError("error.noWebgpu");
+    return start("webgpu", name, file);
+  }
+  // One that is only imitated by the processor is slower than wasm.
+  if (!gpu || gpu.info.isFallbackAdapter) return start("wasm", name, file);
   try {
     return await start("webgpu", name, file);
   } catch (error) {
-    if (device === "webgpu" || error instanceof PageError) throw error;
+    if (error instanceof PageError) throw error;
     return { ...(await start("wasm", name, file)), gpuFailed: true };
   }
 }
 
-/** A graphics processor; one that is only imitated would be slower than wasm. */
-async function hasGpu() {
+async function adapter() {
   try {
-    const adapter = await navigator.gpu?.requestAdapter();
-    return Boolean(adapter) && !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter);
+    return await navigator.gpu?.requestAdapter();
   } catch {
-    return false;
+    return null;
   }
 }
 
@@ -76,7 +78,10 @@ async function start(device, name, file) {
   ort.env.wasm.numThreads = threads();
   ort.env.logLevel = "fatal";
   try {
-    session = await ort.InferenceSession.create(bytes, { executionProviders: [device] });
+    const provider = { name: device };
+    // WebGPU's Resize knows no antialiasing.
+    if (device === "webgpu") provider.forceCpuNodeNames = metadata.resizing;
+    session = await ort.InferenceSession.create(bytes, { executionProviders: [provider] });
   } catch (error) {
     if (/no available backend/.test(error)) throw new PageError("error.noRuntime", { text: error.message });
     if (device === "webgpu") throw error;
