@@ -68,7 +68,7 @@ lock: $(READY) ## Resolve the dependencies of pyproject.toml anew.
 		pyproject.toml --output-file requirements.txt
 
 clean: ## Remove what the stages wrote and the environment; runs, caches and pictures of your own stay.
-	rm -rf $(VENV) data/raw data/prepared data/augmented data/split.csv models
+	rm -rf $(VENV) web/node_modules data/raw data/prepared data/augmented data/split.csv models
 	rm -rf reports/train reports/evaluate reports/augment.png reports/data.html reports/run.json
 	rm -rf .springfield/train .mypy_cache .pytest_cache .ruff_cache
 

@@ -12,7 +12,7 @@ const { $ } = view;
 const BROKEN = ["error.memory", "error.unexpected", "error.workerFailed"];
 /** After these the worker starts anew, for the next picture. */
 
-/** @type {Classifier|null} */ let classifier = null;
+let classifier = null;
 let model = null; // what the worker says of the loaded one
 let wanted = { device: "auto" }; // what was loaded: device, and name or file
 let tried = wanted; // what to try again
@@ -51,11 +51,11 @@ function clearMessage() {
 async function load(options) {
   clearMessage();
   tried = options;
-  loading = {};
+  loading = { loaded: 0 };
   draw();
   const next = new Classifier((progress) => {
     loading = progress;
-    if (!current) view.drawLoading(loading, model);
+    view.drawLoading(loading, model);
   });
   let loaded;
   try {
@@ -141,14 +141,8 @@ async function restart() {
 function select(entry) {
   if (entry !== current || entry?.error) view.drawPicture(entry);
   current = entry;
-  if (entry) {
-    $("loading").hidden = !loading;
-    view.drawAnswer(entry, model, watched);
-  } else {
-    $("scores").hidden = true;
-    $("who").classList.remove("unsure");
-    view.drawLoading(loading, model, !model && !loading);
-  }
+  if (entry && model && !loading) view.drawAnswer(entry, model, watched);
+  else view.drawLoading(loading, model);
   markRow();
 }
 
@@ -176,6 +170,7 @@ function drawList() {
   view.drawQueue(Math.max(0, queued - waiting), queued);
   $("undo").disabled = $("reset").disabled = !entries.length;
   $("csv").disabled = waiting === entries.length;
+  if (document.activeElement.disabled) $("choose").focus(); // the keyboard goes on from there
 }
 
 function drawRows() {
@@ -307,7 +302,10 @@ function listen() {
   $("version").onchange = ({ target }) => load({ device: wanted.device, name: target.value });
   $("device").onchange = ({ target }) => load({ device: target.value, file: wanted.file });
   $("again").onclick = () => load(tried);
-  $("dismiss").onclick = clearMessage;
+  $("dismiss").onclick = () => {
+    clearMessage();
+    $("choose").focus();
+  };
   $("filter").oninput = drawClasses;
   $("watch-none").onclick = () => {
     watched.clear();

@@ -46,27 +46,27 @@ export function drawMessage(message) {
   $("again").hidden = !message.again;
 }
 
-/** How far the model is loaded; `loading`: bytes so far and in all, or null. */
-export function drawLoading(loading, model, failed) {
+/** In place of an answer: how far the model is loaded (bytes so far and in all), or what it knows. */
+export function drawLoading(loading, model) {
+  $("scores").hidden = true;
+  $("who").classList.remove("unsure");
   $("loading").hidden = !loading;
   $("knows").hidden = Boolean(loading) || !model;
-  const { loaded = 0, total = NaN } = loading ?? {};
   if (loading) {
-    if (total > 0) Object.assign($("download"), { max: total, value: loaded });
-    else $("download").removeAttribute("value");
+    $("who").textContent = t("load.start");
+    drawDownload(loading);
+  } else {
+    $("who").textContent = t(model ? "answer.waiting" : "load.failed");
+    $("sure").textContent = model ? t("load.ready", { n: model.classes.length }) : "";
   }
-  if (!loading) {
-    $("who").textContent = failed ? t("load.failed") : t("answer.waiting");
-    $("sure").textContent = model && !failed ? t("load.ready", { n: model.classes.length }) : "";
-    return;
-  }
+}
+
+function drawDownload({ loaded, total }) {
   const megabytes = (bytes) => number(bytes / 1e6, 1);
-  $("who").textContent = t("load.start");
-  if (!loaded) $("sure").textContent = "";
-  else if (total > 0) {
-    const values = { loaded: megabytes(loaded), total: megabytes(total) };
-    $("sure").textContent = t("load.bytes", values);
-  } else $("sure").textContent = t("load.bytesOnly", { loaded: megabytes(loaded) });
+  const values = { loaded: megabytes(loaded), total: megabytes(total) };
+  if (total > 0) Object.assign($("download"), { max: total, value: loaded });
+  else $("download").removeAttribute("value");
+  $("sure").textContent = loaded ? t(total > 0 ? "load.bytes" : "load.bytesOnly", values) : "";
 }
 
 function bar(label, share, leading) {
@@ -88,7 +88,7 @@ export function deviceName({ device, threads }) {
 /** The answer to a picture (an entry), with the watched classes. */
 export function drawAnswer(entry, model, watched) {
   const { outcome, error, name } = entry;
-  $("knows").hidden = true;
+  $("knows").hidden = $("loading").hidden = true;
   $("scores").hidden = !outcome;
   $("who").classList.toggle("unsure", Boolean(outcome) && !isSure(entry, model));
   if (!outcome) {

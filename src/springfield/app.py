@@ -206,4 +206,4 @@ def _read(file: Path | bytes) -> bytes:
 
 def _sha256(file: Path | bytes) -> str:
     with _open(file) as body:
-        return hashlib.file_digest(body, "sha256").hexdigest()  # type: ignore[arg-type]
+        return hashlib.file_digest(body, "sha256").hexdigest()

@@ -343,7 +343,8 @@ def summary() -> None:
     console.print(f"model    {ONNX} ({ONNX.stat().st_size / 1e6:.1f} MB), {INT8}, {CARD}")
     console.print(f"data     {DATA_PAGE}")
     console.print(f"plots    {EVALUATION}/confusion.png, {TRAINING}/curves.png, {AUGMENT_PICTURE}")
-    console.print("next     make ui                                  compare runs in MLflow")
+    console.print("next     make app                                 name pictures in the browser")
+    console.print("         make ui                                  compare runs in MLflow")
     console.print("         dvc exp run -S optimizer.lr=3e-4         another learning rate")
     console.print("         make repro EXPERIMENT=simpsons_cpu       real frames (needs a mirror)")
 
