@@ -150,6 +150,7 @@ function select(entry) {
 function choose(entry) {
   follow = false;
   select(entry);
+  $("drop").scrollIntoView({ block: "nearest" });
 }
 
 function finished() {
