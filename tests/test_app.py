@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -454,6 +455,20 @@ def test_english_and_russian(page: Page, browser: Browser, address: str) -> None
     russian.close()
 
 
+def test_every_sentence_is_there_in_both_languages(page: Page) -> None:
+    """With the same values to put in."""
+
+    def values(sentence: str | dict[str, str]) -> set[str]:
+        each = [sentence] if isinstance(sentence, str) else list(sentence.values())
+        return {name for text in each for name in re.findall(r"\{(\w+)\}", text)}
+
+    sentences = page.evaluate("import('/i18n.mjs').then(({ SENTENCES }) => SENTENCES)")
+    english, russian = ({k: values(v) for k, v in sentences[name].items()} for name in ("en", "ru"))
+    assert english == russian
+    fixed = page.locator("[data-t]").evaluate_all("nodes => nodes.map(({ dataset }) => dataset.t)")
+    assert set(fixed) <= set(english)
+
+
 def test_the_keyboard_is_enough(page: Page) -> None:
     def tab_to(name: str) -> None:
         for _ in range(30):
@@ -545,6 +560,17 @@ def test_it_answers_offline_after_the_first_visit(context: BrowserContext, folde
     expect(page.locator("#rows tr")).to_have_count(2)
 
 
+def test_a_download_shows_how_far_it_is(context: BrowserContext, address: str) -> None:
+    page = context.new_page()
+    held: list[Route] = []
+    page.route(f"**/{INT8}", lambda route: held.append(route))
+    page.goto(address)
+    expect(page.locator("#sure")).to_have_text("Downloading the model: 14.2 of 14.2 MB")
+    page.set_input_files("#files", [upload("early.png", encoded(photo((90, 60)), "PNG"))])
+    held[0].continue_()
+    expect(page.locator("#spoken")).to_contain_text("early.png", timeout=PATIENCE)
+
+
 def test_the_model_is_downloaded_once(context: BrowserContext, address: str) -> None:
     page = visit(context, address)
     installed(page)
@@ -572,10 +598,10 @@ def test_any_static_host_serves_it(context: BrowserContext, folder: Path, tmp_pa
     built = tmp_path / "built"
     command = [*SPRINGFIELD, "app", "--build", str(built)]
     subprocess.run(command, cwd=folder, env=ENV, check=True, capture_output=True)
-    handler = functools.partial(Bare, directory=str(built))
+    handler = functools.partial(Bare, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        page = visit(context, f"http://127.0.0.1:{server.server_port}/")
+        page = visit(context, f"http://127.0.0.1:{server.server_port}/built/")
         assert not page.evaluate("crossOriginIsolated")
         picture = photo((200, 150))
         ask(page, upload("a.png", encoded(picture, "PNG")))

@@ -319,7 +319,9 @@ function listen() {
       draw();
     };
   }
-  document.addEventListener("paste", async ({ clipboardData }) => take(await filesOf(clipboardData)));
+  document.addEventListener("paste", async ({ clipboardData, target }) => {
+    if (clipboardData.files.length || target !== $("filter")) take(await filesOf(clipboardData));
+  });
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
     $("drop").classList.add("over");

@@ -1,6 +1,6 @@
 /** The page's sentences in English and Russian; {name} stands for a value. */
 
-const SENTENCES = {
+export const SENTENCES = {
   en: {
     title: "Springfield",
     lead: "Who is in the picture? The answer is worked out on this device: no picture leaves it.",

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+import threading
 import webbrowser
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -138,10 +139,12 @@ def serve(content: Site, port: int, *, browser: bool) -> None:
 
         def _answer(self, *, with_body: bool) -> None:
             name = unquote(urlsplit(self.path).path).removeprefix("/") or "index.html"
-            if (file := content.get(name)) is None:
+            try:
+                body = _open(content[name])
+            except (KeyError, FileNotFoundError):  # a stage that runs takes its model away
                 self.send_error(HTTPStatus.NOT_FOUND)
                 return
-            with _open(file) as body:
+            with body:
                 size = body.seek(0, io.SEEK_END)
                 body.seek(0)
                 self.send_response(HTTPStatus.OK)
@@ -176,8 +179,8 @@ def serve(content: Site, port: int, *, browser: bool) -> None:
     with server:
         address = f"http://{HOST}:{server.server_port}/"
         console.print(f"Springfield's page: [bold]{address}[/] (Ctrl-C ends it)")
-        if browser:
-            webbrowser.open(address)
+        if browser:  # in a thread: one that runs in the terminal would wait for this server
+            threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
         try:
             server.serve_forever()
         except KeyboardInterrupt:
