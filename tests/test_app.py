@@ -381,6 +381,19 @@ def test_undo_takes_back_the_last_action_and_reset_all(page: Page) -> None:
     expect(page.locator("#undo")).to_be_disabled()
 
 
+def test_a_long_list_can_be_stopped(page: Page) -> None:
+    content = encoded(photo((2000, 1500)), "JPEG")
+    page.set_input_files("#files", [upload(f"{n}.jpg", content) for n in range(30)])
+    expect(page.locator("#queue-text")).to_contain_text("of 30", timeout=PATIENCE)
+    expect(page.locator("#rows tr")).not_to_have_count(0, timeout=PATIENCE)
+    page.locator("#stop").click()
+    expect(page.locator("#queue")).to_be_hidden()
+    done = len(answers(page))
+    assert 0 < done < 30
+    ask(page, upload("next.jpg", content))
+    assert len(answers(page)) == done + 1
+
+
 def test_watched_classes_are_shown_with_every_picture(page: Page) -> None:
     page.locator("#watch summary").click()
     page.locator("#filter").fill("momo")
