@@ -453,6 +453,17 @@ def test_a_model_from_disk_brings_its_own_classes(page: Page, folder: Path, tmp_
     expect(page.locator("#who")).not_to_contain_text("Кот")
 
 
+def test_the_model_chosen_last_is_the_one_that_answers(page: Page) -> None:
+    page.locator("#model summary").click()
+    for name in (FP32, INT8, FP32, INT8):
+        page.locator("#version").select_option(name)
+    ready(page)
+    expect(page.locator("#model-summary")).to_contain_text(INT8)
+    page.wait_for_timeout(3000)
+    expect(page.locator("#model-summary")).to_contain_text(INT8)
+    expect(page.locator("#message")).to_be_hidden()
+
+
 def test_english_and_russian(page: Page, browser: Browser, address: str) -> None:
     ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
     page.locator("[data-language=ru]").click()

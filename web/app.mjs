@@ -13,12 +13,13 @@ const BROKEN = ["error.memory", "error.unexpected", "error.workerFailed"];
 /** After these the worker starts anew, for the next picture. */
 
 let classifier = null;
+let coming = null; // the classifier that is loading
 let model = null; // what the worker says of the loaded one
 let wanted = { device: "auto" }; // what was loaded: device, and name or file
 let tried = wanted; // what to try again
 let loading = null; // bytes of the download
 let message = null;
-/** A picture each: file, name, batch (what one action brought); then outcome or error. */
+/** A picture each: file, name, batch (what one action brought); then outcome or error, and row. */
 let entries = [];
 let current = null; // the entry that is shown
 let follow = true; // show each picture as its answer comes
@@ -53,22 +54,26 @@ async function load(options) {
   tried = options;
   loading = { loaded: 0 };
   draw();
+  coming?.close();
   const next = new Classifier((progress) => {
     loading = progress;
     view.drawLoading(loading, model);
   });
+  coming = next;
   let loaded;
   try {
     loaded = await next.load(options);
   } catch (error) {
     next.close();
-    loading = null;
+    if (coming !== next) return; // another one was chosen meanwhile
+    loading = coming = null;
     tell(error, !options.file);
     draw();
     return;
   }
   classifier?.close();
-  [classifier, model, wanted, loading] = [next, loaded, options, null];
+  [classifier, model, wanted] = [next, loaded, options];
+  loading = coming = null;
   watched = new Set(model.classes.filter((name) => watched.has(name)));
   if (model.gpuFailed) note("note.gpuFailed");
   else if (!model.kept) note(isSecureContext ? "note.storage" : "note.insecure");
@@ -87,7 +92,7 @@ function take(files) {
   const file = files.find(({ name }) => name?.toLowerCase().endsWith(".onnx"));
   if (file) return load({ device: wanted.device, file });
   if (!files.length) return tell(new PageError("error.noFiles"));
-  clearMessage();
+  if (model) clearMessage();
   batches += 1;
   entries.push(...files.map((file) => ({ file, name: file.name, batch: batches })));
   queued += files.length;
@@ -109,7 +114,7 @@ async function work() {
     const found = await ask(used, entry);
     if (used !== classifier || !entries.includes(entry)) continue; // another model, or undone
     Object.assign(entry, found);
-    $("rows").append(view.row(entry, model, choose));
+    addRow(entry);
     if (entry === current) select(entry);
     if (BROKEN.includes(entry.error?.key)) await restart();
   }
@@ -129,10 +134,12 @@ async function ask(used, { file }) {
 /** The same model in a fresh worker. */
 async function restart() {
   classifier.close();
-  classifier = new Classifier(() => {});
+  const fresh = new Classifier(() => {});
+  classifier = fresh;
   try {
-    await classifier.load(wanted);
+    await fresh.load(wanted);
   } catch (error) {
+    if (classifier !== fresh) return;
     tell(error, true);
     entries = entries.filter((entry) => !isWaiting(entry));
   }
@@ -157,12 +164,14 @@ function finished() {
   return entries.filter((entry) => !isWaiting(entry));
 }
 
+function addRow(entry) {
+  entry.row = view.row(entry, model, choose);
+  $("rows").append(entry.row);
+}
+
 function markRow() {
-  const index = finished().indexOf(current);
-  [...$("rows").children].forEach((row, at) => {
-    if (at === index) row.setAttribute("aria-current", "true");
-    else row.removeAttribute("aria-current");
-  });
+  $("rows").querySelector("[aria-current]")?.removeAttribute("aria-current");
+  current?.row?.setAttribute("aria-current", "true");
 }
 
 function drawList() {
@@ -175,7 +184,8 @@ function drawList() {
 }
 
 function drawRows() {
-  $("rows").replaceChildren(...finished().map((entry) => view.row(entry, model, choose)));
+  $("rows").replaceChildren();
+  finished().forEach(addRow);
   markRow();
 }
 
