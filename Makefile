@@ -5,11 +5,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(SUITABLE)' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 READY := $(VENV)/.installed
+PAGE := web/node_modules/.package-lock.json
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-all check ui compose bench-data bench-train bench-infer lock clean
+.PHONY: help repro test test-all check ui app compose
+.PHONY: bench-data bench-train bench-infer bench-app lock clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | \
@@ -25,7 +27,7 @@ endif
 test: $(READY) ## Run the tests.
 	pytest -m "not slow"
 
-test-all: $(READY) ## Run the long tests: whole pipelines, reruns, experiments, a real browser.
+test-all: $(READY) $(if $(shell command -v npm),$(PAGE)) ## Run the long tests: whole pipelines, reruns, experiments, a real browser.
 	pytest -m slow -n 2
 
 check: $(READY) ## Lint, format and type checks.
@@ -40,6 +42,9 @@ ui: $(READY) ## Open MLflow's page on the runs (PORT=5000).
 		exec mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" \
 			--host 127.0.0.1 --port $(or $(PORT),5000);; \
 	esac
+
+app: $(READY) $(PAGE) ## Show the page that runs the model in the browser (PORT=8000).
+	springfield app --port $(or $(PORT),8000)
 
 compose: $(READY) ## Write params.yaml from conf/.
 	springfield compose
@@ -65,15 +70,23 @@ endif
 	dvc repro
 	python benchmarks/infer.py
 
+bench-app: $(READY) $(PAGE) ## Seconds to the page's first answer and to the next ones, in Chromium.
+	python benchmarks/app.py
+
 lock: $(READY) ## Resolve the dependencies of pyproject.toml anew.
 	uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras --quiet \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		pyproject.toml --output-file requirements.txt
 
 clean: ## Remove what the stages wrote and the environment; runs, caches and pictures of your own stay.
-	rm -rf $(VENV) data/raw data/prepared data/augmented data/split.csv models
+	rm -rf $(VENV) web/node_modules data/raw data/prepared data/augmented data/split.csv models
 	rm -rf reports/train reports/evaluate reports/augment.png reports/data.html reports/run.json
 	rm -rf .springfield/train .mypy_cache .pytest_cache .ruff_cache
+
+$(PAGE): web/package.json web/package-lock.json web/.npmrc
+	@command -v npm >/dev/null || { echo "error: npm not found; install Node.js 20 or later" >&2; exit 1; }
+	npm ci --prefix web --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 $(READY): requirements.txt pyproject.toml
 	@$(or $(PYTHON),false) -c '$(SUITABLE)' || { \

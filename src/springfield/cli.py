@@ -36,6 +36,7 @@ SPLIT = Path("data/split.csv")
 CHECKPOINT, CALIBRATION = Path("models/checkpoint"), Path("models/calibration.json")
 ONNX, INT8 = Path("models/springfield.onnx"), Path("models/springfield.int8.onnx")
 DESCRIPTION, CARD = Path("models/model.json"), Path("models/README.md")
+WEB = Path("web")
 METRICS, RUN = Path("reports/metrics.json"), Path("reports/run.json")
 TRAINING, EVALUATION = Path("reports/train"), Path("reports/evaluate")
 DATA_REPORT, DATA_PAGE = Path("reports/data.json"), Path("reports/data.html")
@@ -448,6 +449,26 @@ def pull(
     pull(os.environ.get("MLFLOW_TRACKING_URI", ""), name, alias, ONNX.parent)
 
 
+@app.command("app", rich_help_panel=MODELS)
+def page(
+    port: Annotated[int, typer.Option(help="To serve on; 0 takes any that is free.")] = 8000,
+    browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
+    build: Annotated[
+        Path | None,
+        typer.Option(help="Write the page into this folder, for any static host, and end."),
+    ] = None,
+) -> None:
+    """Show the page that runs the model in the browser."""
+    from springfield import app
+
+    content = app.site(WEB, ONNX.parent)
+    if build:
+        app.build(content, build)
+        console.print(f"written: [bold]{build}[/]; 'python -m http.server -d {build}' serves it")
+    else:
+        app.serve(content, port, browser=browser)
+
+
 @app.command()
 def summary() -> None:
     """Say what the last run reached, and what to try next."""
@@ -471,7 +492,8 @@ def summary() -> None:
     console.print(f"data     {DATA_PAGE}")
     console.print(f"mistakes {EVALUATION}/mistakes.html")
     console.print(f"plots    {EVALUATION}/confusion.png, {TRAINING}/curves.png, {AUGMENT_PICTURE}")
-    console.print("next     make ui                                  compare runs in MLflow")
+    console.print("next     make app                                 name pictures in the browser")
+    console.print("         make ui                                  compare runs in MLflow")
     console.print("         dvc exp run -S optimizer.lr=3e-4         another learning rate")
     console.print("         make repro EXPERIMENT=simpsons_cpu       real frames (needs a mirror)")
 

@@ -1,0 +1,930 @@
+"""The page in a real browser: what people do with it, and what it says when things go wrong."""
+
+import csv
+import functools
+import hashlib
+import http.server
+import io
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Playwright,
+    Route,
+    expect,
+    sync_playwright,
+)
+
+from springfield.app import ISOLATION
+from springfield.predict import Predictor, pixels
+from springfield.sample import frames
+
+from .conftest import REPOSITORY, Project
+from .test_browser import CHROMIUM, FLAGS, shot
+
+PACKAGES = REPOSITORY / "web/node_modules"
+AXE = PACKAGES / "axe-core/axe.min.js"
+INT8, FP32 = "springfield.int8.onnx", "springfield.onnx"
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+SPRINGFIELD = [sys.executable, "-m", "springfield"]
+ENV = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "COLUMNS": "200"}
+IMITATED_GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]
+ELSEWHERE = "elsewhere.test"
+"""A name of this machine that browsers take for another one."""
+PATIENCE = 60_000
+LONGEST_TASK = 50
+"""Milliseconds that the page's main thread may be busy at a stretch."""
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)"),
+    pytest.mark.skipif(not AXE.is_file(), reason="needs the page's node packages (make app)"),
+]
+
+
+# What is served
+
+
+@pytest.fixture(scope="session")
+def folder(done: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to run `springfield app` in: the page's sources, and a model of known threshold."""
+    folder = tmp_path_factory.mktemp("app")
+    (folder / "web").symlink_to(REPOSITORY / "web")
+    shutil.copytree(done.path / "models", folder / "models")
+    top = np.sort([expected(folder, INT8, encoded(image, "PNG")).max() for _, image in frames(0)])
+    for name in (INT8, FP32):  # half of the sample's frames are below it
+        rewrite(folder / "models" / name, threshold=repr(float(np.median(top))))
+    describe(folder)
+    return folder
+
+
+def rewrite(path: Path, **metadata: str | None) -> None:
+    """Change a model's metadata; None removes a key."""
+    model = onnx.load(path)
+    known = {entry.key: entry.value for entry in model.metadata_props} | metadata
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {k: v for k, v in known.items() if v is not None})
+    onnx.save(model, path)
+
+
+def describe(folder: Path) -> None:
+    """Bring the hashes in model.json up to date."""
+    card = folder / "models/model.json"
+    content = json.loads(card.read_text())
+    for name in (INT8, FP32):
+        content["files"][name] = hashlib.sha256((folder / "models" / name).read_bytes()).hexdigest()
+    card.write_text(json.dumps(content))
+
+
+@contextmanager
+def serving(folder: Path, *options: str) -> Iterator[str]:
+    """`springfield app` in a folder; its address."""
+    command = [*SPRINGFIELD, "app", "--no-browser", *(options or ("--port", "0"))]
+    process = subprocess.Popen(command, cwd=folder, env=ENV, stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    try:
+        line = process.stderr.readline()
+        assert "http://" in line, line + process.stderr.read()
+        yield line.split("http://")[1].split()[0].join(("http://", ""))
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def address(folder: Path) -> Iterator[str]:
+    with serving(folder) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright) -> Browser:
+    flags = [*FLAGS, *CAMERA, f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1"]
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser that was never here."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900}, locale="en-GB", accept_downloads=True
+    )
+    context.set_default_timeout(PATIENCE)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, address: str) -> Page:
+    """The page with its model loaded."""
+    return visit(context, address)
+
+
+def visit(context: BrowserContext, address: str) -> Page:
+    page = context.new_page()
+    page.goto(address)
+    ready(page)
+    return page
+
+
+def ready(page: Page) -> None:
+    expect(page.locator("#sure")).to_contain_text("Ready", timeout=PATIENCE)
+
+
+# What is asked and answered
+
+
+predictor = functools.cache(Predictor)
+
+
+def expected(folder: Path, name: str, picture: bytes) -> NDArray[np.float32]:
+    """The probabilities that `springfield predict` computes."""
+    return np.asarray(predictor(folder / "models" / name).probabilities(pixels(picture)[None])[0])
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def upload(name: str, content: bytes) -> Any:
+    return {"name": name, "mimeType": "", "buffer": content}
+
+
+def ask(page: Page, *files: Any) -> None:
+    """Choose files and wait until all are answered."""
+    before = page.locator("#rows tr").count()
+    page.set_input_files("#files", list(files))
+    expect(page.locator("#rows tr")).to_have_count(before + len(files), timeout=10 * PATIENCE)
+
+
+def answers(page: Page) -> list[dict[str, str]]:
+    """The list as CSV, row by row."""
+    with page.expect_download() as download:
+        page.evaluate("document.getElementById('csv').click()")
+    with open(download.value.path(), encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def probabilities(row: dict[str, str]) -> NDArray[np.float32]:
+    return np.array([float(value) for value in list(row.values())[6:]], np.float32)
+
+
+def some_frames(count: int) -> list[tuple[str, Image.Image]]:
+    """Frames of the sample, evenly over its characters."""
+    every = list(frames(0))
+    chosen = np.linspace(0, len(every) - 1, count).astype(int)
+    return [(every[i][0].replace("/", "_"), every[i][1]) for i in chosen]
+
+
+def photo(size: tuple[int, int], number: int = 0) -> Image.Image:
+    """A frame of the sample as large as a photograph."""
+    return some_frames(20)[number][1].resize(size, Image.Resampling.BICUBIC)
+
+
+def rotated(image: Image.Image, orientation: int) -> bytes:
+    """A JPEG whose EXIF says how to turn it."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(image, "JPEG", quality=95, exif=exif)
+
+
+@pytest.mark.parametrize("name", [INT8, FP32])
+def test_pictures_of_all_kinds_get_the_answers_that_python_gives(
+    page: Page, folder: Path, name: str
+) -> None:
+    image = photo((640, 480), 3)
+    alpha = image.copy()
+    alpha.putalpha(Image.linear_gradient("L").resize(image.size))
+    pictures = {
+        "a.jpg": encoded(image, "JPEG", quality=92),
+        "subsampled.jpg": encoded(image, "JPEG", quality=80, subsampling=2),
+        "progressive.jpg": encoded(image, "JPEG", progressive=True),
+        "a.png": encoded(image, "PNG"),
+        "palette.png": encoded(image.quantize(64), "PNG"),
+        "transparent.png": encoded(alpha, "PNG"),
+        "a.webp": encoded(image, "WEBP", quality=85),
+        "lossless.webp": encoded(image, "WEBP", lossless=True),
+        "grey.jpg": encoded(image.convert("L"), "JPEG"),
+        "grey.png": encoded(image.convert("L"), "PNG"),
+        "wide.png": encoded(photo((1500, 40), 5), "PNG"),
+        "pixel.png": encoded(image.resize((1, 1)), "PNG"),
+        "huge.jpg": encoded(photo((8003, 6001), 7), "JPEG"),
+        "no ending": encoded(image, "JPEG"),
+        "Слон, «7».png": encoded(image, "PNG"),
+        **{f"turned{n}.jpg": rotated(image.crop((0, 0, 600, 300)), n) for n in range(2, 9)},
+    }
+    page.locator("#model summary").click()
+    page.locator("#version").select_option(name)
+    ready(page)
+    ask(page, *(upload(name, content) for name, content in pictures.items()))
+    rows = answers(page)
+    assert [row["picture"] for row in rows] == list(pictures)
+    for row in rows:
+        wanted = expected(folder, name, pictures[row["picture"]])
+        assert row["error"] == "", row
+        assert probabilities(row) == pytest.approx(wanted, abs=0.01), row["picture"]
+    expect(page.locator("#cost")).to_contain_text("wasm, 2 threads")
+
+
+def test_fifty_pictures_get_the_answers_of_python(page: Page, folder: Path) -> None:
+    files = {
+        f"{number}.{kind.lower()}": encoded(image.resize((512, 384)), kind, **options)
+        for number, (_, image) in enumerate(some_frames(50))
+        for kind, options in [(("JPEG", {"quality": 85}), ("PNG", {}), ("WEBP", {}))[number % 3]]
+    }
+    page.locator("#model summary").click()
+    for name in (INT8, FP32):
+        page.locator("#version").select_option(name)
+        ready(page)
+        ask(page, *(upload(name, content) for name, content in files.items()))
+        for row, content in zip(answers(page), files.values(), strict=True):
+            wanted = expected(folder, name, content)
+            assert probabilities(row) == pytest.approx(wanted, abs=0.01), row["picture"]
+            first, second = np.sort(wanted)[[-1, -2]]
+            classes = list(row)[6:]
+            if first - second > 0.01:  # the page shows percents
+                assert row["answer"] == classes[wanted.argmax()], row["picture"]
+        page.locator("#reset").click()
+
+
+def test_one_that_is_no_picture_does_not_stop_the_others(page: Page) -> None:
+    picture = encoded(photo((300, 200)), "JPEG")
+    files = {
+        "good.jpg": picture,
+        "text.jpg": b"I am no picture",
+        "empty.png": b"",
+        "cut.png": encoded(photo((300, 200)), "PNG")[:2000],
+        "also good.jpg": picture,
+    }
+    ask(page, *(upload(name, content) for name, content in files.items()))
+    rows = {row["picture"]: row for row in answers(page)}
+    assert "no picture that the browser can read" in rows["text.jpg"]["error"]
+    assert rows["empty.png"]["error"] == "This file is empty."
+    assert rows["good.jpg"]["answer"] == rows["also good.jpg"]["answer"] != ""
+    expect(page.locator("#rows tr", has_text="text.jpg")).to_contain_text("no picture")
+    page.locator("#rows button", has_text="text.jpg").click()
+    expect(page.locator("#who")).to_have_text("No answer")
+
+
+# What else can be done with it
+
+
+def drop(page: Page, name: str, content: bytes, kind: str) -> None:
+    data = page.evaluate_handle(
+        """([name, kind, bytes]) => {
+          const data = new DataTransfer();
+          data.items.add(new File([new Uint8Array(bytes)], name, { type: kind }));
+          return data;
+        }""",
+        [name, kind, list(content)],
+    )
+    page.dispatch_event("#drop", "drop", {"dataTransfer": data})
+
+
+def paste(page: Page, content: bytes) -> None:
+    """Copy a picture and press the keys."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate(
+        """async (bytes) => {
+          const picture = new Blob([new Uint8Array(bytes)], { type: "image/png" });
+          await navigator.clipboard.write([new ClipboardItem({ "image/png": picture })]);
+        }""",
+        list(content),
+    )
+    page.keyboard.press("Control+V")
+
+
+def test_pictures_are_dropped_pasted_drawn_at_random_and_taken(page: Page) -> None:
+    picture = encoded(photo((300, 200)), "PNG")
+    drop(page, "dropped.png", picture, "image/png")
+    expect(page.locator("#spoken")).to_contain_text("dropped.png", timeout=PATIENCE)
+    expect(page.locator("#shown")).to_be_visible()
+    expect(page.locator("#list")).to_be_hidden()  # a list of one is none
+    paste(page, picture)
+    expect(page.locator("#rows tr")).to_have_count(2)
+    page.locator("#random").click()
+    expect(page.locator("#rows tr")).to_have_count(3)
+    page.locator("#camera").click()
+    page.locator("#take").click()
+    expect(page.locator("#spoken")).to_contain_text("camera 1")
+    expect(page.locator("#camera-dialog")).to_be_hidden()
+    assert len(answers(page)) == 4
+
+
+def test_random_draws_from_a_chosen_folder(page: Page, tmp_path: Path) -> None:
+    for number in range(3):
+        photo((60, 40), number).save(tmp_path / f"mine{number}.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    page.set_input_files("#folder-files", tmp_path)
+    expect(page.locator("#spoken")).to_contain_text("mine", timeout=PATIENCE)
+    for count in range(2, 8):
+        page.locator("#random").click()
+        expect(page.locator("#rows tr")).to_have_count(count)
+    rows = answers(page)
+    assert {row["picture"][:4] for row in rows} == {"mine"}
+    assert all(a["picture"] != b["picture"] for a, b in itertools.pairwise(rows))
+
+
+def test_undo_takes_back_the_last_action_and_reset_all(page: Page) -> None:
+    expect(page.locator("#undo")).to_be_disabled()
+    pictures = [upload(f"{n}.png", encoded(photo((90, 60), n), "PNG")) for n in range(5)]
+    ask(page, pictures[0])
+    first = page.locator("#who").inner_text()
+    ask(page, *pictures[1:])
+    page.locator("#undo").click()
+    expect(page.locator("#rows tr")).to_have_count(1)
+    expect(page.locator("#who")).to_have_text(first)
+    page.locator("#reset").click()
+    expect(page.locator("#who")).to_have_text("Choose a picture and see who it is.")
+    expect(page.locator("#shown")).to_be_hidden()
+    expect(page.locator("#undo")).to_be_disabled()
+
+
+def test_a_long_list_can_be_stopped(page: Page) -> None:
+    content = encoded(photo((2000, 1500)), "JPEG")
+    page.set_input_files("#files", [upload(f"{n}.jpg", content) for n in range(30)])
+    expect(page.locator("#queue-text")).to_contain_text("of 30", timeout=PATIENCE)
+    expect(page.locator("#rows tr")).not_to_have_count(0, timeout=PATIENCE)
+    page.locator("#stop").click()
+    expect(page.locator("#queue")).to_be_hidden()
+    done = len(answers(page))
+    assert 0 < done < 30
+    ask(page, upload("next.jpg", content))
+    assert len(answers(page)) == done + 1
+
+
+def test_watched_classes_are_shown_with_every_picture(page: Page) -> None:
+    page.locator("#watch summary").click()
+    page.locator("#filter").fill("momo")
+    page.locator("#classes label").click()
+    page.locator("#filter").fill("")
+    page.locator("#classes label", has_text="Ivo Stone").click()
+    expect(page.locator("#watch-count")).to_have_text("2 watched")
+    ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
+    watched = page.locator("#watched-bars li")
+    expect(watched).to_have_count(2)
+    row = answers(page)[0]
+    for index, name in enumerate(("chef_momo", "ivo_stone")):
+        shown = float(watched.nth(index).locator(".value").inner_text().rstrip("%")) / 100
+        assert shown == pytest.approx(float(row[name]), abs=0.006)
+    page.locator("#watch-none").click()
+    expect(page.locator("#watched")).to_be_hidden()
+
+
+def test_not_sure_below_the_threshold(page: Page, folder: Path) -> None:
+    model = onnx.load(folder / "models" / INT8)
+    threshold = float({p.key: p.value for p in model.metadata_props}["threshold"])
+    ask(page, *(upload(n, encoded(image, "PNG")) for n, image in some_frames(20)))
+    sure = {row["sure"]: row for row in answers(page)}
+    assert set(sure) == {"yes", "no"}
+    for word, row in sure.items():
+        assert (float(row["confidence"]) >= threshold) == (word == "yes")
+    page.locator("#rows button", has_text=sure["no"]["picture"]).click()
+    expect(page.locator("#who")).to_have_text("Not sure")
+    expect(page.locator("#sure")).to_contain_text("Closest is")
+    page.locator("#rows button", has_text=sure["yes"]["picture"]).click()
+    expect(page.locator("#sure")).to_contain_text("% sure")
+    assert page.locator("#top li").count() == 5
+
+
+def other_model(folder: Path, path: Path, **metadata: str | None) -> Path:
+    """The project's model under other names, as another experiment would export it."""
+    shutil.copyfile(folder / "models" / FP32, path)
+    rewrite(path, **metadata)
+    return path
+
+
+def test_a_model_from_disk_brings_its_own_classes(page: Page, folder: Path, tmp_path: Path) -> None:
+    names = [f"кот_{number}" for number in range(10)]
+    metrics = json.dumps({"test": {"n": 7, "accuracy": 0.5, "macro_f1": 0.25}})
+    model = other_model(
+        folder, tmp_path / "cats.onnx", classes=json.dumps(names), threshold=None, metrics=metrics
+    )
+    ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
+    page.set_input_files("#model-file", model)
+    expect(page.locator("#model-summary")).to_contain_text("cats.onnx, 10 classes")
+    expect(page.locator("#who")).to_contain_text("Кот")  # the picture is looked at again
+    page.locator("#model summary").click()
+    expect(page.locator("#facts")).to_contain_text("accuracy 0.500, macro-F1 0.250 on 7 pictures")
+    expect(page.locator("#facts")).to_contain_text("always answers")
+    page.locator("#version").select_option(INT8)
+    expect(page.locator("#model-summary")).to_contain_text(INT8)
+    expect(page.locator("#who")).not_to_contain_text("Кот")
+
+
+def test_the_model_chosen_last_is_the_one_that_answers(page: Page) -> None:
+    page.locator("#model summary").click()
+    for name in (FP32, INT8, FP32, INT8):
+        page.locator("#version").select_option(name)
+    ready(page)
+    expect(page.locator("#model-summary")).to_contain_text(INT8)
+    page.wait_for_timeout(3000)
+    expect(page.locator("#model-summary")).to_contain_text(INT8)
+    expect(page.locator("#message")).to_be_hidden()
+
+
+def test_english_and_russian(page: Page, browser: Browser, address: str) -> None:
+    ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
+    page.locator("[data-language=ru]").click()
+    expect(page.locator("#choose")).to_have_text("Выбрать картинки")
+    expect(page.locator("#cost")).to_contain_text("2 потока")
+    assert page.locator("html").get_attribute("lang") == "ru"
+    page.reload()
+    expect(page.locator("#choose")).to_have_text("Выбрать картинки")
+    russian = browser.new_context(locale="ru-RU")
+    other = russian.new_page()
+    other.goto(address)
+    expect(other.locator("#sure")).to_contain_text("знает 10 классов", timeout=PATIENCE)
+    russian.close()
+
+
+def test_every_sentence_is_there_in_both_languages(page: Page) -> None:
+    """With the same values to put in."""
+
+    def values(sentence: str | dict[str, str]) -> set[str]:
+        each = [sentence] if isinstance(sentence, str) else list(sentence.values())
+        return {name for text in each for name in re.findall(r"\{(\w+)\}", text)}
+
+    sentences = page.evaluate("import('/i18n.mjs').then(({ SENTENCES }) => SENTENCES)")
+    english, russian = ({k: values(v) for k, v in sentences[name].items()} for name in ("en", "ru"))
+    assert english == russian
+    fixed = page.locator("[data-t]").evaluate_all("nodes => nodes.map(({ dataset }) => dataset.t)")
+    assert set(fixed) <= set(english)
+
+
+def test_the_keyboard_is_enough(page: Page) -> None:
+    def tab_to(name: str) -> None:
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.id || document.activeElement.tagName") == name:
+                return
+        raise AssertionError(name)
+
+    tab_to("random")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    expect(page.locator("#rows tr")).to_have_count(2, timeout=PATIENCE)
+    tab_to("csv")
+    tab_to("BUTTON")
+    page.keyboard.press("Enter")
+    expect(page.locator("#rows tr").first).to_have_attribute("aria-current", "true")
+    tab_to("SUMMARY")
+    page.keyboard.press("Enter")
+    tab_to("filter")
+    page.keyboard.type("ivo")
+    expect(page.locator("#classes label")).to_have_count(1)
+
+
+def test_the_page_stays_responsive_while_pictures_are_looked_at(page: Page, tmp_path: Path) -> None:
+    page.evaluate(
+        """() => {
+          globalThis.blocked = [];
+          new PerformanceObserver((list) => {
+            blocked.push(...list.getEntries().map(({ duration }) => duration));
+          }).observe({ type: "longtask" });
+        }"""
+    )
+    files = [tmp_path / f"{number}.jpg" for number in range(4)]
+    for number, file in enumerate(files):
+        photo((5000, 4000) if number == 0 else (640, 480), number).save(file)
+    worst = []
+    for _ in range(3):  # another process can be what holds it up, but not every time
+        ask(page, *files)
+        worst.append(max(page.evaluate("blocked.splice(0)"), default=0))
+    assert min(worst) < LONGEST_TASK
+
+
+# Without the network
+
+
+def requests(page: Page) -> list[str]:
+    """The addresses that the page asks for, from now on."""
+    asked: list[str] = []
+    page.context.on("request", lambda request: asked.append(request.url))
+    return asked
+
+
+def installed(page: Page) -> None:
+    """Wait until the service worker has all that it keeps."""
+    page.evaluate("navigator.serviceWorker.ready.then(() => null)")
+
+
+def test_nothing_is_asked_of_another_origin(
+    context: BrowserContext, address: str, folder: Path
+) -> None:
+    page = context.new_page()
+    asked = requests(page)
+    page.goto(address)
+    ready(page)
+    ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
+    page.locator("#random").click()
+    page.set_input_files("#model-file", folder / "models" / FP32)
+    expect(page.locator("#model-summary")).to_contain_text(FP32)
+    installed(page)
+    inside = (address, f"blob:{address}")
+    assert asked
+    assert [url for url in asked if not url.startswith(inside)] == []
+    bodies = "() => fetch('http://127.0.0.2:9/').catch((error) => error.name)"
+    assert page.evaluate(bodies) == "TypeError"  # the policy bars it
+    with page.expect_event("console", lambda m: "Content Security Policy" in m.text):
+        page.evaluate(bodies)
+
+
+def test_it_answers_offline_after_the_first_visit(context: BrowserContext, folder: Path) -> None:
+    with serving(folder) as address:
+        page = visit(context, address)
+        installed(page)
+    page.reload()  # nobody serves it any more
+    ready(page)
+    assert page.evaluate("crossOriginIsolated")
+    ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
+    expect(page.locator("#cost")).to_contain_text("2 threads")
+    page.locator("#random").click()
+    expect(page.locator("#rows tr")).to_have_count(2)
+
+
+def test_a_download_shows_how_far_it_is(context: BrowserContext, address: str) -> None:
+    page = context.new_page()
+    held: list[Route] = []
+    page.route(f"**/{INT8}", lambda route: held.append(route))
+    page.goto(address)
+    expect(page.locator("#sure")).to_have_text("Downloading the model: 14.2 of 14.2 MB")
+    page.set_input_files("#files", [upload("early.png", encoded(photo((90, 60)), "PNG"))])
+    held[0].continue_()
+    expect(page.locator("#spoken")).to_contain_text("early.png", timeout=PATIENCE)
+
+
+def test_the_model_is_downloaded_once(context: BrowserContext, address: str) -> None:
+    page = visit(context, address)
+    installed(page)
+    asked = requests(page)
+    page.reload()
+    ready(page)
+    assert [url for url in asked if url.endswith((".onnx", ".wasm"))] == []
+
+
+def test_it_can_be_installed(page: Page) -> None:
+    installed(page)
+    session = page.context.new_cdp_session(page)
+    errors = session.send("Page.getInstallabilityErrors")["installabilityErrors"]
+    assert [error["errorId"] for error in errors] == ["in-incognito"]  # as all of these tests
+
+
+class Bare(http.server.SimpleHTTPRequestHandler):
+    """`python -m http.server`, quietly."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+def test_any_static_host_serves_it(context: BrowserContext, folder: Path, tmp_path: Path) -> None:
+    built = tmp_path / "built"
+    command = [*SPRINGFIELD, "app", "--build", str(built)]
+    subprocess.run(command, cwd=folder, env=ENV, check=True, capture_output=True)
+    handler = functools.partial(Bare, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = visit(context, f"http://127.0.0.1:{server.server_port}/built/")
+        assert not page.evaluate("crossOriginIsolated")
+        picture = photo((200, 150))
+        ask(page, upload("a.png", encoded(picture, "PNG")))
+        expect(page.locator("#cost")).to_contain_text("wasm, 1 thread ")
+        row = answers(page)[0]
+        assert probabilities(row) == pytest.approx(
+            expected(folder, INT8, encoded(picture, "PNG")), abs=0.01
+        )
+        page.locator("#random").click()
+        expect(page.locator("#rows tr")).to_have_count(2)
+        installed(page)
+        page.reload()  # from now on the service worker adds the headers
+        ready(page)
+        assert page.evaluate("crossOriginIsolated")
+        server.shutdown()
+    page.reload()
+    ready(page)
+
+
+def test_over_plain_http_it_answers_with_one_thread(
+    context: BrowserContext, address: str, folder: Path
+) -> None:
+    page = visit(context, address.replace("127.0.0.1", ELSEWHERE))
+    assert "Over plain http" in told(page)
+    picture = photo((200, 150))
+    ask(page, upload("a.png", encoded(picture, "PNG")))
+    wanted = expected(folder, INT8, encoded(picture, "PNG"))
+    assert probabilities(answers(page)[0]) == pytest.approx(wanted, abs=0.01)
+    page.locator("#camera").click()
+    assert "Browsers open the camera on https" in told(page)
+
+
+# On a graphics processor, imitated
+
+
+@pytest.fixture(scope="module")
+def gpu_browser(playwright: Playwright) -> Browser:
+    flags = [flag for flag in FLAGS if flag != "--disable-gpu"]
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=[*flags, *IMITATED_GPU])
+
+
+@pytest.fixture
+def gpu_page(gpu_browser: Browser, address: str) -> Iterator[Page]:
+    context = gpu_browser.new_context(locale="en-GB")
+    yield visit(context, address)
+    context.close()
+
+
+def test_webgpu_gives_the_answers_of_python(gpu_page: Page, folder: Path) -> None:
+    expect(gpu_page.locator("#model-summary")).to_contain_text("wasm")  # faster than an imitation
+    gpu_page.locator("#model summary").click()
+    gpu_page.locator("#device").select_option("webgpu")
+    expect(gpu_page.locator("#model-summary")).to_contain_text(
+        f"{FP32}, 10 classes, WebGPU", timeout=5 * PATIENCE
+    )
+    pictures = {f"{n}.png": encoded(photo((400, 300), n), "PNG") for n in range(3)}
+    ask(gpu_page, *(upload(name, content) for name, content in pictures.items()))
+    for row in answers(gpu_page):
+        wanted = expected(folder, FP32, pictures[row["picture"]])
+        assert probabilities(row) == pytest.approx(wanted, abs=0.01)
+    expect(gpu_page.locator("#cost")).to_contain_text("WebGPU")
+
+
+def test_wasm_takes_over_from_a_webgpu_that_fails(gpu_browser: Browser, address: str) -> None:
+    context = gpu_browser.new_context(locale="en-GB", service_workers="block")
+    page = context.new_page()
+
+    def real(route: Route) -> None:
+        code = (REPOSITORY / "web/worker.mjs").read_text()
+        assert "gpu.info.isFallbackAdapter" in code
+        code = code.replace("gpu.info.isFallbackAdapter", "false")
+        route.fulfill(body=code, content_type="text/javascript", headers=ISOLATION)
+
+    page.route("**/worker.mjs", real)
+    page.route("**/ort.webgpu.min.mjs", lambda route: route.fulfill(status=500))
+    page.goto(address)
+    assert "WebGPU is there but could not run this model" in told(page)
+    expect(page.locator("#model-summary")).to_contain_text(f"{INT8}, 10 classes, wasm")
+    ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
+    assert answers(page)[0]["answer"]
+    context.close()
+
+
+# What it says when things go wrong
+
+
+def told(page: Page) -> str:
+    message = page.locator("#message p")
+    expect(message).to_be_visible(timeout=PATIENCE)
+    return message.inner_text()
+
+
+def cut(path: Path) -> Path:
+    path.write_bytes(path.read_bytes()[:-20_000])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("picture", "This is no ONNX model."),
+        ("cut off", "This ONNX model is cut off or damaged."),
+        ("no classes", "does not name its classes"),
+        ("other classes", "gives 10 probabilities but names 2 classes"),
+        ("other outputs", "takes or gives something else"),
+        ("unknown operator", "cannot run this ONNX model"),
+    ],
+)
+def test_a_wrong_model_is_refused_and_the_old_one_stays(
+    page: Page, folder: Path, tmp_path: Path, kind: str, sentence: str
+) -> None:
+    path = tmp_path / "wrong.onnx"
+    match kind:
+        case "picture":
+            photo((100, 100)).save(path, "PNG")
+        case "cut off":
+            cut(other_model(folder, path))
+        case "no classes":
+            other_model(folder, path, classes=None)
+        case "other classes":
+            other_model(folder, path, classes='["cat", "dog"]')
+        case "other outputs":
+            model = onnx.load(folder / "models" / FP32)
+            model.graph.output[0].name = "logits"
+            model.graph.node[-1].output[0] = "logits"
+            onnx.save(model, path)
+        case "unknown operator":
+            model = onnx.load(folder / "models" / FP32)
+            model.graph.node[-1].op_type = "Softermax"
+            onnx.save(model, path)
+    page.set_input_files("#model-file", path)
+    assert sentence in told(page)
+    expect(page.locator("#model-summary")).to_contain_text(INT8)
+    ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
+    assert answers(page)[0]["answer"]
+
+
+def test_a_damaged_download_is_noticed(context: BrowserContext, folder: Path) -> None:
+    with serving(folder) as address:
+        page = context.new_page()
+        broken = (folder / "models" / INT8).read_bytes()[:-1] + b"!"
+        page.route(f"**/{INT8}", lambda route: route.fulfill(body=broken))
+        page.goto(address)
+        assert "is not the file that the server describes" in told(page)
+        page.unroute(f"**/{INT8}")
+        page.locator("#again").click()
+        ready(page)
+
+
+def test_the_server_is_gone(context: BrowserContext, folder: Path) -> None:
+    with serving(folder) as address:
+        page = context.new_page()
+        page.route("**/models/*", lambda route: route.abort())
+        page.goto(address)
+        assert "The server does not answer" in told(page)
+        expect(page.locator("#who")).to_have_text("No model is loaded.")
+        page.unroute("**/models/*")
+        page.locator("#again").click()
+        ready(page)
+        expect(page.locator("#message")).to_be_hidden()
+
+
+def test_the_server_has_no_model(context: BrowserContext, folder: Path, address: str) -> None:
+    page = context.new_page()
+    page.route("**/models/*", lambda route: route.fulfill(status=404))
+    page.goto(address)
+    assert "Run “make repro” and “make app”" in told(page)
+    page.set_input_files("#model-file", folder / "models" / FP32)
+    ready(page)
+    ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
+
+
+def test_no_webassembly(context: BrowserContext, address: str) -> None:
+    page = context.new_page()
+    page.add_init_script("delete globalThis.WebAssembly")
+    page.goto(address)
+    assert "This browser has no WebAssembly" in told(page)
+
+
+def test_storage_full(context: BrowserContext, address: str) -> None:
+    page = context.new_page()
+    session = context.new_cdp_session(page)
+    session.send("Storage.overrideQuotaForOrigin", {"origin": address[:-1], "quotaSize": 1000})
+    page.goto(address)
+    assert "storage is full or switched off" in told(page)
+    ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
+    assert answers(page)[0]["answer"]
+
+
+def test_no_camera(browser: Browser, address: str) -> None:
+    context = browser.new_context(locale="en-GB", permissions=[])
+    page = visit(context, address)
+    page.evaluate(
+        """() => {
+          navigator.mediaDevices.getUserMedia = async () => {
+            throw new DOMException("", "NotAllowedError");
+          };
+        }"""
+    )
+    page.locator("#camera").click()
+    assert "not allowed to use the camera" in told(page)
+    context.close()
+
+
+def test_text_in_place_of_a_picture(page: Page) -> None:
+    page.evaluate(
+        """() => {
+          const data = new DataTransfer();
+          data.setData("text/plain", "who is it?");
+          document.body.dispatchEvent(
+            new ClipboardEvent("paste", { clipboardData: data, bubbles: true }),
+          );
+        }"""
+    )
+    assert "There was no picture in it." in told(page)
+
+
+# What it looks like
+
+
+def test_no_violation_of_accessibility_rules(
+    page: Page, context: BrowserContext, address: str
+) -> None:
+    def audit(what: str) -> None:
+        page.evaluate(AXE.read_text())
+        found = page.evaluate("axe.run().then(({ violations }) => violations)")
+        assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in found] == [], what
+
+    audit("empty")
+    files = [upload(n, encoded(image, "PNG")) for n, image in some_frames(5)]
+    ask(page, *files, upload("text.png", b"no picture"))
+    page.locator("#watch summary").click()
+    page.locator("#classes label").first.click()
+    page.locator("#model summary").click()
+    page.locator("#rows button").first.click()
+    audit("answers")
+    shot(page, "app-desktop")
+    page.locator("#rows button").last.click()
+    audit("refused")
+    page.emulate_media(color_scheme="dark")
+    audit("dark")
+    shot(page, "app-dark")
+    page.locator("[data-language=ru]").click()
+    page.set_viewport_size({"width": 360, "height": 740})
+    audit("phone")
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= 360  # nothing to scroll sideways
+    shot(page, "app-phone")
+    page.set_input_files("#model-file", upload("x.onnx", b"no model"))
+    told(page)
+    audit("message")
+    page.locator("#camera").click()
+    expect(page.locator("#take")).to_be_visible()
+    audit("camera")
+
+
+# The command
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [
+        ("web", "web/index.html does not exist; run this in Springfield's repository"),
+        ("web/node_modules", "is not installed; run 'make app', or 'npm ci' in web/"),
+        ("models/springfield.int8.onnx", "run 'make repro' (or 'dvc pull') first"),
+    ],
+)
+def test_what_is_missing_is_said_in_a_line(
+    folder: Path, tmp_path: Path, missing: str, sentence: str
+) -> None:
+    shutil.copytree(folder / "models", tmp_path / "models")
+    shutil.copytree(REPOSITORY / "web", tmp_path / "web", ignore=lambda *_: {"node_modules"})
+    (tmp_path / "web/node_modules").symlink_to(PACKAGES)
+    gone = tmp_path / missing
+    gone.rename(tmp_path / "elsewhere")
+    command = [*SPRINGFIELD, "app", "--no-browser"]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=ENV, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert sentence in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_taken_port_is_said_in_a_line(folder: Path, address: str) -> None:
+    port = address.rstrip("/").rsplit(":", 1)[1]
+    command = [*SPRINGFIELD, "app", "--no-browser", "--port", port]
+    result = subprocess.run(
+        command, cwd=folder, env=ENV, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert f"cannot listen on port {port}" in result.stderr
+
+
+def test_a_folder_with_other_things_is_not_overwritten(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    command = [*SPRINGFIELD, "app", "--build", str(tmp_path)]
+    result = subprocess.run(
+        command, cwd=folder, env=ENV, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert "holds something else" in result.stderr
+    assert (tmp_path / "thesis.txt").is_file()
+
+
+def test_it_needs_the_light_install_only(folder: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from springfield import app;"
+        "app.site(Path('web'), Path('models'));"
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(
+        command, cwd=folder, env=ENV, capture_output=True, text=True, check=True
+    )
+    heavy = {"torch", "dvc", "mlflow", "pandas", "timm", "onnx", "cv2", "hydra"}
+    assert not heavy & set(result.stdout.split())

@@ -1,0 +1,115 @@
+/** Reads what an ONNX file says about itself; onnxruntime-web does not hand its metadata on. */
+
+import { PageError } from "./errors.mjs";
+
+const IR_VERSION = 1;
+const GRAPH = 7;
+const METADATA = 14;
+const [NODE, NODE_NAME, OPERATOR] = [1, 3, 4]; // in the graph
+const [VARINT, FIXED64, BYTES, FIXED32] = [0, 1, 2, 5];
+const text = new TextDecoder();
+
+/** The fields of a protobuf message, [number, value] each: bytes, or a number for a varint. */
+function* fields(bytes) {
+  let at = 0;
+
+  function varint() {
+    let value = 0;
+    for (let factor = 1; ; factor *= 128) {
+      if (at >= bytes.length || factor > 2 ** 63) throw new RangeError("cut off");
+      const byte = bytes[at++];
+      value += (byte & 127) * factor;
+      if (byte < 128) return value;
+    }
+  }
+
+  function take(length) {
+    if (at + length > bytes.length) throw new RangeError("cut off");
+    at += length;
+    return bytes.subarray(at - length, at);
+  }
+
+  while (at < bytes.length) {
+    const tag = varint();
+    const number = Math.floor(tag / 8);
+    switch (tag % 8) {
+      case VARINT:
+        yield [number, varint()];
+        break;
+      case FIXED64:
+        yield [number, take(8)];
+        break;
+      case BYTES:
+        yield [number, take(varint())];
+        break;
+      case FIXED32:
+        yield [number, take(4)];
+        break;
+      default:
+        throw new RangeError("no protobuf");
+    }
+  }
+}
+
+/** The metadata of an ONNX model, key by key, and its graph. */
+function contents(bytes) {
+  const found = {};
+  let model = false;
+  let graph = null;
+  try {
+    for (const [number, value] of fields(bytes)) {
+      if (number === IR_VERSION) model = typeof value === "number" && value > 0;
+      if (number === GRAPH) graph = value;
+      if (number === METADATA) {
+        const entry = Object.fromEntries(fields(value));
+        found[text.decode(entry[1])] = text.decode(entry[2]);
+      }
+    }
+  } catch {
+    throw new PageError(model ? "error.modelCutOff" : "error.notOnnx");
+  }
+  if (!model || !graph?.length) throw new PageError("error.notOnnx");
+  return { properties: found, graph };
+}
+
+/** The names of the nodes that resize. */
+function resizing(graph) {
+  const nodes = [...fields(graph)].filter(([number]) => number === NODE);
+  return nodes
+    .map(([, value]) => Object.fromEntries(fields(value)))
+    .filter((node) => text.decode(node[OPERATOR]) === "Resize")
+    .map((node) => text.decode(node[NODE_NAME]));
+}
+
+/**
+ * What this project's export wrote into a model.
+ *
+ * @param {Uint8Array} bytes - the file
+ * @returns {{classes: string[], threshold: number, metrics: object, hashes: object,
+ *   resizing: string[]}} names by output; the probability from which on the model is sure (0:
+ *   always); scores by split; the SHA-256 of the data, params and code that it was made from; the
+ *   nodes that resize
+ */
+export function readMetadata(bytes) {
+  const { properties, graph } = contents(bytes);
+  const { classes, threshold, metrics, data, params, code } = properties;
+  const names = parse(classes);
+  if (!Array.isArray(names) || !names.length || !names.every((name) => typeof name === "string")) {
+    throw new PageError("error.noClasses");
+  }
+  return {
+    classes: names,
+    threshold: Number(threshold) || 0,
+    metrics: parse(metrics) ?? {},
+    hashes: { data, params, code },
+    resizing: resizing(graph),
+  };
+}
+
+function parse(json) {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}

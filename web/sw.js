@@ -1,0 +1,49 @@
+/** Service worker: the page without a network, and with threads on hosts that send no headers. */
+
+const SHELL = "springfield-page";
+const BIG = /\.(wasm|onnx)$/; // download.mjs keeps them, by hash
+
+self.addEventListener("install", (event) => {
+  event.waitUntil(install().then(() => self.skipWaiting()));
+});
+
+self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+
+self.addEventListener("fetch", (event) => {
+  const { method, url } = event.request;
+  const { origin, pathname } = new URL(url);
+  if (method === "GET" && origin === location.origin && !BIG.test(pathname)) {
+    event.respondWith(answer(event.request));
+  }
+});
+
+async function install() {
+  const cache = await caches.open(SHELL);
+  const response = await fetch("site.json", { cache: "no-cache" });
+  const { files } = await response.clone().json();
+  await cache.put("site.json", response);
+  const names = Object.keys(files).filter((name) => !BIG.test(name) && name !== "sw.js");
+  const wanted = ["./", "models/model.json", ...names];
+  await cache.addAll(wanted.map((name) => new Request(name, { cache: "no-cache" })));
+}
+
+/** From the server, or what it said last. */
+async function answer(request) {
+  const cache = await caches.open(SHELL);
+  try {
+    const response = await fetch(request, { cache: "no-cache" });
+    if (response.ok) await cache.put(request, response.clone()).catch(() => {}); // storage full
+    return await isolated(response, cache);
+  } catch {
+    const known = await cache.match(request, { ignoreSearch: true });
+    return known ? isolated(known, cache) : Response.error();
+  }
+}
+
+/** The answer with the headers that `springfield app` sends. */
+async function isolated(response, cache) {
+  if (response.headers.has("Cross-Origin-Embedder-Policy") || !response.ok) return response;
+  const site = await (await cache.match("site.json"))?.json();
+  const headers = new Headers({ ...Object.fromEntries(response.headers), ...site?.headers });
+  return new Response(response.body, { status: response.status, headers });
+}
