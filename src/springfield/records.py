@@ -30,7 +30,9 @@ def labelled_records(archives: list[Path], layouts: list[Layout]) -> Iterator[It
     patterns = [re.compile(layout.pattern) for layout in layouts]
     files = _files(archives, patterns)
     for layout, pattern in zip(layouts, patterns, strict=True):
-        for place in [(archive, path) for archive, path in files if pattern.search(path or archive)]:
+        for place in [
+            (archive, path) for archive, path in files if pattern.search(path or archive)
+        ]:
             labels, pixels = _read(files, place, layout)
             for number, (label, picture) in enumerate(zip(labels, pixels, strict=True)):
                 yield Item(
