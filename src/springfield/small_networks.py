@@ -8,7 +8,12 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from timm.models.resnet import BasicBlock, ResNet
 from torch import Tensor, nn
 
-default_cfgs = generate_default_cfgs({"small_cnn.untrained": {}, "small_resnet.untrained": {}})
+default_cfgs = generate_default_cfgs(
+    {
+        "small_cnn.untrained": {"classifier": "head"},
+        "small_resnet.untrained": {"classifier": "fc"},
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -105,15 +110,16 @@ def small_cnn(pretrained: bool = False, **options: Any) -> SmallCNN:
 
 
 @register_model
-def small_resnet(pretrained: bool = False, **options: Any) -> ResNet:
+def small_resnet(pretrained: bool = False, **options: Any) -> nn.Module:
     """A ResNet of timm (He et al., 2016) with one block a stage, for small pictures.
 
     It starts with a 3 x 3 convolution of stride 1 and without pooling, so that the first stage
     sees every pixel.
     """
     options = {"block": BasicBlock, "layers": (1, 1, 1, 1), **options}
-    model: ResNet = build_model_with_cfg(ResNet, "small_resnet", pretrained, **options)
+    model: Any = build_model_with_cfg(ResNet, "small_resnet", pretrained, **options)
     model.conv1 = nn.Conv2d(3, model.conv1.out_channels, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
     model.maxpool = nn.Identity()
-    return model
+    network: nn.Module = model
+    return network

@@ -237,7 +237,7 @@ def train(
     if workers is None:
         workers = 0 if trainer.strategy.root_device.type == "cpu" else 4
     size = (params.batch_size, rank, world)
-    augmentation = Augmentation(online, model.input_size)
+    augmentation = Augmentation(online, model.input_size) if online else None
     with _explained(params):
         trainer.fit(
             learner,
