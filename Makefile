@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-all check ui compose bench-data bench-train bench-infer lock clean
+.PHONY: help repro test test-all check ui notebooks compose bench-data bench-train bench-infer lock clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | \
@@ -37,6 +37,9 @@ ui: $(READY) ## Open MLflow's page on the runs (PORT=5000).
 	@echo "MLflow's page: http://127.0.0.1:$(or $(PORT),5000)"
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" \
 		--host 127.0.0.1 --port $(or $(PORT),5000)
+
+notebooks: $(READY) ## Open the teaching notebooks in JupyterLab.
+	jupyter lab notebooks
 
 compose: $(READY) ## Write params.yaml from conf/.
 	springfield compose
