@@ -132,7 +132,8 @@ def main() -> None:
     size = params.train.batch_size
     classes, sides = read_split(PREPARED, SPLIT)
     side = sides["train"]
-    augmentation = Augmentation(params.augment.online, params.model.input_size)
+    online = params.augment.online
+    augmentation = Augmentation(online, params.model.input_size) if online else None
     store = ImageStore(PREPARED / "images.arrow")
     frames = Frames([store], side.ids, side.labels, params.model.input_size, augmentation)
     workers = (

@@ -1,5 +1,7 @@
 """The classroom's data sets and networks: on drawn digits in the formats of the real files."""
 
+import csv
+import io
 import json
 import shutil
 from collections import Counter
@@ -41,7 +43,6 @@ def classroom(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def chosen(classroom: Path, folder: Path, *overrides: str) -> Params:
-    folder.mkdir(exist_ok=True)
     compose(classroom, folder / "params.yaml", ["hardware=cpu", *overrides])
     return load(folder / "params.yaml")
 
@@ -60,8 +61,9 @@ def classifier(model: str, classes: int = 10) -> Classifier:
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_each_experiment_runs_from_download_to_onnx(
-    experiment: str, classroom: Path, tmp_path: Path
+    experiment: str, classroom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # a process that prepares is enough for so few
     params = chosen(classroom, tmp_path, f"experiment={experiment}", *SMALL)
     stages.run(params, tmp_path, mirror="mirror", root=classroom)
 
@@ -86,13 +88,15 @@ def test_each_experiment_runs_from_download_to_onnx(
 
 
 def test_an_archive_and_the_files_in_it_are_the_same_data(classroom: Path, tmp_path: Path) -> None:
-    indices = []
+    found = []
     for data in ("cifar10", "cifar10_bin"):
-        params = chosen(classroom, tmp_path / data, f"data={data}")
-        stages.run(params, tmp_path / data, "download", "prepare", mirror="mirror", root=classroom)
-        index = pd.read_csv(tmp_path / data / "data/prepared/index.csv", dtype=str)
-        indices.append(index.drop(columns="source"))
-    pd.testing.assert_frame_equal(indices[0], indices[1])
+        layouts = chosen(classroom, tmp_path, f"data={data}").data.layout
+        (tmp_path / data).mkdir()
+        archives = write(tmp_path / data, drawn.contents(data))
+        items = labelled_records(archives, layouts)
+        found.append([(item.label, item.official_split, item.content) for item in items])
+    assert found[0] == found[1]
+    assert len(found[0]) == drawn.TRAIN + drawn.TEST
 
 
 def test_the_courseworks_digit_network_has_its_parameters() -> None:
@@ -126,7 +130,7 @@ def test_the_small_resnet_starts_at_full_resolution() -> None:
     assert {each.shape for each in maps.values()} == {(64, 32, 32)}
 
 
-def test_options_that_a_network_does_not_take_are_named(classroom: Path, tmp_path: Path) -> None:
+def test_options_that_a_network_does_not_take_are_named() -> None:
     architecture = Architecture("small_cnn", 28, [0.5] * 3, [0.5] * 3, DIGITS, {"widths": [1]})
     with pytest.raises(UserError, match=r"model\.options: small_cnn: .*'widths'"):
         Classifier(architecture)
@@ -287,8 +291,9 @@ pretrained: null
 
 
 @pytest.mark.slow
-def test_a_data_set_and_a_network_are_a_file_each(project: Project) -> None:
-    """Nothing but these two files is added; the pipeline and DVC's experiments take them."""
+def test_a_data_set_and_a_network_are_a_file_each(finished: Project) -> None:
+    """Nothing but these two files is added; DVC and MLflow list the result beside the others."""
+    project = finished
     names = list("abcdefghij")
     entries = []
     for name, content in drawn.mnist_files(160, 40).items():
@@ -302,8 +307,15 @@ def test_a_data_set_and_a_network_are_a_file_each(project: Project) -> None:
     project.commit()
     choice = ("-S", "data=letters", "-S", "model=other", "-S", "prepare.shorter_side=28")
     mirror = {"SPRINGFIELD_MIRROR": "mirror"}
-    project.run("dvc", "exp", "run", *choice, "-S", "split.distance=0", env=mirror)
+    project.run("dvc", "exp", "run", *choice, "-S", "split.distance=0", "-n", "new", env=mirror)
     found = json.loads((project.path / "models/model.json").read_text())
     assert (found["classes"], found["backbone"]) == (names, "test_efficientnet")
     checkpoint = load_checkpoint(project.path / "models/checkpoint")
     assert checkpoint.architecture.options == {"act_layer": "relu"}
+
+    shown = csv.DictReader(io.StringIO(project.run("dvc", "exp", "show", "--csv").stdout))
+    rows = {row["Experiment"]: row for row in shown}
+    assert rows["new"]["data.name"] == "letters"
+    for row in (rows["new"], rows[""]):
+        assert 0 < float(row["test.accuracy"]) <= 1
+    assert [("test_accuracy" in run.data.metrics) for run in project.runs()] == [True, True]
