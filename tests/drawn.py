@@ -80,7 +80,7 @@ def contents(data: str) -> dict[str, bytes]:
             files = cifar10_files() | {"batches.meta.txt": b"airplane\n", "readme.html": b"<p>"}
             return {"cifar-10-binary.tar.gz": tar_gz("cifar-10-batches-bin", files)}
         case "cifar100":
-            files = {"train.bin": cifar(1000, 100, 0), "test.bin": cifar(200, 100, 1)}
+            files = {"train.bin": cifar(400, 100, 0), "test.bin": cifar(100, 100, 1)}
             return {"cifar-100-binary.tar.gz": tar_gz("cifar-100-binary", files)}
     raise ValueError(data)
 

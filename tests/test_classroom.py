@@ -28,7 +28,10 @@ from . import drawn
 from .conftest import REPOSITORY, Project
 
 EXPERIMENTS = ["mnist", "mnist_resnet", "fashion_mnist", "cifar10", "cifar10_resnet", "cifar100"]
-SMALL = ["train.epochs=1", "train.batch_size=80", "train.precision=32-true", "export.calibration=4"]
+SMALL = [
+    "train.epochs=1", "train.batch_size=80", "train.precision=32-true", "evaluate.baseline=false",
+    "export.calibration=4",
+]  # fmt: skip
 DIGITS = [str(number) for number in range(10)]
 
 
@@ -76,7 +79,7 @@ def test_each_experiment_runs_from_download_to_onnx(
     assert {images[image_id].shape for image_id in index["id"]} == {(side, side, 3)}
 
     metrics = json.loads((tmp_path / "reports/metrics.json").read_text())
-    assert metrics["test"]["n"] == len(official) == (200 if experiment == "cifar100" else 40)
+    assert metrics["test"]["n"] == len(official) == (100 if experiment == "cifar100" else 40)
     names = json.loads((tmp_path / "models/model.json").read_text())["classes"]
     assert set(names) == set(params.data.layout[0].classes)
     session = onnxruntime.InferenceSession(tmp_path / "models/springfield.onnx")
