@@ -34,9 +34,12 @@ check: $(READY) ## Lint, format and type checks.
 	mypy
 
 ui: $(READY) ## Open MLflow's page on the runs (PORT=5000).
-	@echo "MLflow's page: http://127.0.0.1:$(or $(PORT),5000)"
-	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" \
-		--host 127.0.0.1 --port $(or $(PORT),5000)
+	@case "$${MLFLOW_TRACKING_URI:-}" in \
+	http*) echo "MLflow's page: $$MLFLOW_TRACKING_URI";; \
+	*) echo "MLflow's page: http://127.0.0.1:$(or $(PORT),5000)"; \
+		exec mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" \
+			--host 127.0.0.1 --port $(or $(PORT),5000);; \
+	esac
 
 notebooks: $(READY) ## Open the teaching notebooks in JupyterLab.
 	jupyter lab notebooks

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
+from filelock import FileLock
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
@@ -169,9 +171,16 @@ def _fresh(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture(scope="session")
 def done(tmp_path_factory: pytest.TempPathFactory, _fresh: Project) -> Project:
     """A project whose pipeline ran; tests must not change it."""
-    project = _fresh.copy(tmp_path_factory.mktemp("done") / "project")
-    assert project.repro() == STAGES
-    project.commit("results")
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # all of them share it
+        folder = folder.parent
+    project, complete = Project(folder / "done"), folder / "complete"
+    with FileLock(folder / "done.lock"):
+        if not complete.exists():
+            _fresh.copy(project.path)
+            assert project.repro() == STAGES
+            project.commit("results")
+            complete.touch()
     return project
 
 
@@ -235,3 +244,28 @@ def mlflow_server(project: Project, port: int) -> Iterator[str]:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def last_epoch(project: Project) -> int:
+    """The newest epoch that a stopped training can go on from; -1: none."""
+    saved = project.path.glob(".springfield/train/*/last-*.ckpt")
+    return max((int(path.stem.split("-")[1]) for path in saved), default=-1)
+
+
+def start(project: Project, *command: str, **env: str) -> "subprocess.Popen[bytes]":
+    """Start a command in a project, its output in the project's `.log`."""
+    with (project.path / ".log").open("w") as log:
+        return subprocess.Popen(
+            command, cwd=project.path, env={**project.env, **env}, stdout=log, stderr=log
+        )
+
+
+def log(project: Project) -> str:
+    """What `start` printed."""
+    return (project.path / ".log").read_text()
+
+
+def trainers(dvc: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    """The training that a DVC started, if it did by now."""
+    children = psutil.Process(dvc.pid).children(recursive=True)
+    return [p for p in children if p.cmdline()[-1:] == ["train"]]

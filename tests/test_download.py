@@ -173,7 +173,8 @@ def choose_served(project: Project, content: bytes) -> Path:
     """Make a served file the project's data set; where it will lie while it arrives."""
     digest = hashlib.sha256(content).hexdigest()
     (project.path / "conf/data/served.yaml").write_text(
-        "name: served\nwatch: data/unwatched\nlayout:\n  - pattern: (?P<class>a)\n"
+        "name: served\nabout: {title: served, license: other, url: null}\n"
+        "watch: data/unwatched\nlayout:\n  - pattern: (?P<class>a)\n"
         f"source: {{files: [{{path: set.zip, sha256: {digest}}}]}}\n"
     )
     project.springfield("compose", "data=served", "data.source.sample=null")

@@ -1,6 +1,5 @@
 """A colleague gets the trained model from a DVC remote, as the README says."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,8 @@ def shared(finished: Project) -> Project:
     ):
         finished.run(*command.split())
     finished.commit("A model to hand on")
-    finished.run("git", "tag", "springfield@v1.0.0")
+    author = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+    finished.run("git", *author, "tag", "-a", "springfield@v1.0.0", "-m", "The first one")
     return finished
 
 
@@ -47,16 +47,15 @@ def test_the_model_alone_by_path_and_by_version(shared: Project, tmp_path: Path)
     shared.springfield("compose", "optimizer.lr=0.004")
     shared.repro()
     shared.commit("another model")
-    version = "--rev springfield@v1.0.0"
-    elsewhere.run(*f"dvc artifacts get ../project springfield {version}".split())
+    elsewhere.run("dvc", "artifacts", "get", "../project", "springfield", "--rev", "v1.0.0")
     (got,) = elsewhere.path.rglob("springfield.onnx")
     assert got.read_bytes() == expected
     assert Predictor(got).classes
 
 
 def test_without_a_remote_dvc_says_so(finished: Project) -> None:
-    shutil.rmtree(finished.path / "models")
-    shutil.rmtree(finished.path / ".dvc/cache")
-    result = finished.run("dvc", "pull", status=None)
+    colleague = Project(finished.path.parent / "colleague")
+    finished.run("git", "clone", "-q", str(finished.path), str(colleague.path))
+    result = colleague.run("dvc", "pull", status=None)
     assert result.returncode != 0
     assert "no remote" in (result.stdout + result.stderr).lower()

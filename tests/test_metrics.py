@@ -42,6 +42,13 @@ def test_temperature_undoes_overconfidence() -> None:
     assert cross_entropy(4 * logits, labels, 4.0) < cross_entropy(4 * logits, labels)
 
 
+def test_temperature_stays_humble_where_all_are_right() -> None:
+    labels = np.arange(200) % 5
+    logits = 3 * np.eye(5, dtype=np.float32)[labels]
+    confidence = 1 / (1 + 4 * np.exp(-3 / fit_temperature(logits, labels)))
+    assert confidence == pytest.approx(1 - 1 / 202, abs=1e-3)
+
+
 def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
     confidences = np.repeat([0.6, 0.9], 10)
     right = np.array([True] * 6 + [False] * 4 + [True] * 5 + [False] * 5)

@@ -16,37 +16,13 @@ import torch
 from mlflow.tracking import MlflowClient
 from torch import Tensor
 
-from .conftest import Project, mlflow_server, wait
+from .conftest import Project, last_epoch, log, mlflow_server, start, trainers, wait
 
 pytestmark = pytest.mark.slow
 
 EPOCHS = 8
 RECIPE = (f"train.epochs={EPOCHS}", "train.mixup=0.2", "train.cutmix=1.0", "model.drop_rate=0.2")
 """With all that draws at random."""
-
-
-def last_epoch(project: Project) -> int:
-    """The newest epoch that a stopped training can go on from; -1: none."""
-    saved = project.path.glob(".springfield/train/*/last-*.ckpt")
-    return max((int(path.stem.split("-")[1]) for path in saved), default=-1)
-
-
-def start(project: Project, *command: str, **env: str) -> "subprocess.Popen[bytes]":
-    """Start a command in a project, its output in the project's `.log`."""
-    with (project.path / ".log").open("w") as log:
-        return subprocess.Popen(
-            command, cwd=project.path, env={**project.env, **env}, stdout=log, stderr=log
-        )
-
-
-def log(project: Project) -> str:
-    return (project.path / ".log").read_text()
-
-
-def trainers(dvc: "subprocess.Popen[bytes]") -> list[psutil.Process]:
-    """The training that a DVC started, if it did by now."""
-    children = psutil.Process(dvc.pid).children(recursive=True)
-    return [p for p in children if p.cmdline()[-1:] == ["train"]]
 
 
 @pytest.fixture(scope="module")

@@ -44,6 +44,13 @@ AUGMENT_PICTURE, EXPORT_REPORT = Path("reports/augment.png"), Path("reports/expo
 
 TOLD = ("data", "split", "augment", "model", "optimizer", "train")
 """The params that the model's card tells."""
+MLFLOW = {
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    # Seconds, not minutes: a training goes on without MLflow and catches up.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
 INTERRUPTED = (1, 130)
 """What Lightning and typer end with after Ctrl-C."""
 
@@ -139,10 +146,6 @@ def train(
     from springfield.run_logger import RunLogger
     from springfield.train import train
 
-    # Seconds, not minutes, and no warnings: a training goes on without MLflow and catches up.
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     params = _start("train")
     weights = ROOT / ".springfield/weights"
     if preset:
@@ -466,6 +469,7 @@ def summary() -> None:
     console.print(table)
     console.print(f"model    {ONNX} ({ONNX.stat().st_size / 1e6:.1f} MB), {INT8}, {CARD}")
     console.print(f"data     {DATA_PAGE}")
+    console.print(f"mistakes {EVALUATION}/mistakes.html")
     console.print(f"plots    {EVALUATION}/confusion.png, {TRAINING}/curves.png, {AUGMENT_PICTURE}")
     console.print("next     make ui                                  compare runs in MLflow")
     console.print("         dvc exp run -S optimizer.lr=3e-4         another learning rate")
@@ -514,7 +518,8 @@ def _same_run(params: "Params") -> AbstractContextManager[str]:
 def main() -> None:
     """Run the command; an error is one line and an exit status, a traceback only with --debug."""
     atexit.register(gc.freeze)  # collecting garbage as it ends would take it seconds
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name, value in MLFLOW.items():
+        os.environ.setdefault(name, value)
     if "DVC_STAGE" in os.environ:  # a killed DVC leaves nothing running behind
         end_with_parent()
     try:

@@ -183,7 +183,7 @@ def _plots(
         if true.any():
             precision, recall, _ = precision_recall_curve(true, scores)
             # The curve has a point a frame; a hundred draw the same line.
-            kept = np.unique(np.linspace(0, len(recall) - 1, 100).astype(int))
+            kept = len(recall) - 1 - np.searchsorted(recall[::-1], np.linspace(0, 1, 101))
             curves[name] = pd.DataFrame({"recall": recall[kept], "precision": precision[kept]})
     curves["all"].to_csv(
         folder / "precision_recall.csv", index=False, lineterminator="\n", float_format="%.5f"

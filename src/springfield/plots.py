@@ -54,29 +54,29 @@ def precision_recall_plot(curves: dict[str, pd.DataFrame], every: str, path: Pat
 
 
 def reliability_plot(bins: pd.DataFrame, threshold: float, path: Path) -> None:
-    """Draw accuracy over confidence, before and after calibration, and how many frames there are.
+    """Draw accuracy over confidence, before and after calibration.
 
     Args:
         bins: a table with `calibrated` (yes or no), `confidence`, `accuracy` and `n`.
         threshold: below it the model says that it is unsure.
         path: file to write.
     """
-    figure = Figure(figsize=(5, 6), layout="constrained")
-    upper, lower = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
-    upper.plot([0, 1], [0, 1], color="grey", lw=1)
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="grey", lw=1)
     for answer, label, colour in (
         ("no", "before calibration", "tab:orange"),
         ("yes", "after", "tab:blue"),
     ):
         part = bins[bins["calibrated"] == answer]
-        upper.plot(part["confidence"], part["accuracy"], "o-", ms=4, color=colour, label=label)
-    upper.axvline(threshold, color="black", lw=1, ls="--", label="unsure below")
-    upper.set(ylabel="accuracy", title="Reliability (test)", ylim=(0, 1.02))
-    upper.grid(alpha=0.3)
-    upper.legend()
-    part = bins[bins["calibrated"] == "yes"]
-    lower.bar(part["confidence"], part["n"], width=0.03, color="tab:blue")
-    lower.set(xlabel="confidence", ylabel="frames", xlim=(0, 1.02))
+        axes.plot(part["confidence"], part["accuracy"], "o-", ms=4, color=colour, label=label)
+    axes.axvline(threshold, color="black", lw=1, ls="--", label="unsure below")
+    axes.set(
+        xlabel="confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02),
+        title=f"Reliability (test), {bins['n'].max()} frames a point",
+    )  # fmt: skip
+    axes.grid(alpha=0.3)
+    axes.legend()
     figure.savefig(path, format="png", metadata={"Software": None})
 
 

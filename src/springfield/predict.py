@@ -1,6 +1,7 @@
 """Name what pictures show, with an exported model; needs neither torch nor DVC."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,7 @@ from PIL import Image
 from springfield.errors import UserError
 from springfield.picture import decode
 
-LONGEST = 4096
-"""Pixels of a side, past which a picture is made smaller before the model does that itself."""
+MEGAPIXEL = 2**20
 
 
 class Predictor:
@@ -70,14 +70,17 @@ class Predictor:
 
 
 def pixels(picture: bytes) -> NDArray[np.uint8]:
-    """RGB (H x W x 3) of an encoded picture; a side longer than `LONGEST` is made that long.
+    """RGB (H x W x 3) of an encoded picture.
+
+    One of four megapixels or more is averaged over blocks of k x k pixels, k being the largest
+    number that leaves a megapixel; the model resizes the rest.
 
     Raises:
         ValueError: it cannot be read; the text says why.
     """
     image = decode(picture)
-    image.thumbnail((LONGEST, LONGEST), Image.Resampling.BOX)
-    return np.array(image)
+    k = math.isqrt(image.width * image.height // MEGAPIXEL)
+    return np.array(image.reduce(k) if k > 1 else image)
 
 
 def find_pictures(paths: list[Path]) -> list[Path]:

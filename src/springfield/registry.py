@@ -1,6 +1,7 @@
 """The models of a data set in MLflow: versions, which of them is the champion, and who may be."""
 
 import json
+import math
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -46,7 +47,8 @@ def register(data: str, run_id: str, onnx_file: Path, description: Path, *others
         if hashes.items() <= found.tags.items():
             client.set_registered_model_alias(name, CHALLENGER, found.version)
             return
-    classes = len(json.loads(description.read_text())["classes"])
+    described = json.loads(description.read_text())
+    classes, test = len(described["classes"]), described["metrics"]["test"]
     model = mlflow.onnx.log_model(
         onnx.load(onnx_file),
         name="model",
@@ -65,7 +67,12 @@ def register(data: str, run_id: str, onnx_file: Path, description: Path, *others
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     made = client.create_model_version(
-        name, model.model_uri, run_id, tags=hashes, model_id=model.model_id
+        name,
+        model.model_uri,
+        run_id,
+        tags=hashes,
+        description=f"test accuracy {test['accuracy']:.4f}, macro-F1 {test['macro_f1']:.4f}",
+        model_id=model.model_id,
     )
     client.set_registered_model_alias(name, CHALLENGER, made.version)
 
@@ -181,6 +188,6 @@ def _version(uri: str, client: MlflowClient, version: ModelVersion) -> Version:
     return Version(
         str(version.version),
         run.data.params,
-        {name: run.data.metrics[f"test_{name}"] for name in COMPARED},
+        {name: run.data.metrics.get(f"test_{name}", math.nan) for name in COMPARED},
         predictions.sort_values("id", ignore_index=True),
     )

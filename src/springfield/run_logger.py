@@ -35,6 +35,9 @@ class RunLogger(Logger):
         self._next_try = 0.0
         self._client = MlflowClient(uri)
         self._written: dict[str, set[int]] = {}
+        """Steps that the run is known to have, by metric."""
+        self._read: set[str] = set()
+        """Metrics whose steps were read since an answer was lost."""
 
     @property
     def name(self) -> str:
@@ -68,9 +71,10 @@ class RunLogger(Logger):
     def flush(self) -> None:
         """Write what waits and what the run does not have."""
         try:
-            for key in {metric.key for metric in self.waiting} - self._written.keys():
+            for key in {metric.key for metric in self.waiting} - self._read:
                 history = self._client.get_metric_history(self.run_id, key)
                 self._written[key] = {metric.step for metric in history}
+                self._read.add(key)
             new = {
                 (metric.key, metric.step): metric
                 for metric in self.waiting
@@ -80,6 +84,7 @@ class RunLogger(Logger):
             for start in range(0, len(metrics), MAX_METRICS_PER_BATCH):
                 self._client.log_batch(self.run_id, metrics[start : start + MAX_METRICS_PER_BATCH])
         except MlflowException:
+            self._read.clear()  # an answer that was lost may have been a yes
             if not self._next_try:
                 console.print(
                     f"MLflow at {self.uri} does not answer: training goes on, its curves follow "

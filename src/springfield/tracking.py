@@ -128,8 +128,9 @@ def _find(run_id: str, experiment: str) -> str | None:
     try:
         if mlflow.get_run(run_id).info.lifecycle_stage == "active":
             return run_id
-    except MlflowException:
-        pass
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
     found = mlflow.search_runs(
         experiment_names=[experiment],
         filter_string=f"tags.`{KNOWN_AS}` = '{run_id}'",
