@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from mlflow.tracking import MlflowClient
 
 from springfield import inside, stages
 from springfield.compose import Params, compose, load
@@ -308,9 +309,13 @@ def test_a_data_set_and_a_network_are_a_file_each(finished: Project) -> None:
     (project.path / "conf/data/letters.yaml").write_text(data)
     (project.path / "conf/model/other.yaml").write_text(NEW_MODEL)
     project.commit()
-    choice = ("-S", "data=letters", "-S", "model=other", "-S", "prepare.shorter_side=28")
+    choices = [
+        "experiment=sample", "data=letters", "model=other", "hardware=cpu", "split.distance=0",
+        "train.epochs=1", "evaluate.baseline=false", "export.calibration=8",
+    ]  # fmt: skip
+    options = [option for choice in choices for option in ("-S", choice)]
     mirror = {"SPRINGFIELD_MIRROR": "mirror"}
-    project.run("dvc", "exp", "run", *choice, "-S", "split.distance=0", "-n", "new", env=mirror)
+    project.run("dvc", "exp", "run", "-n", "new", *options, env=mirror)
     found = json.loads((project.path / "models/model.json").read_text())
     assert (found["classes"], found["backbone"]) == (names, "test_efficientnet")
     checkpoint = load_checkpoint(project.path / "models/checkpoint")
@@ -321,4 +326,7 @@ def test_a_data_set_and_a_network_are_a_file_each(finished: Project) -> None:
     assert rows["new"]["data.name"] == "letters"
     for row in (rows["new"], rows[""]):
         assert 0 < float(row["test.accuracy"]) <= 1
-    assert [("test_accuracy" in run.data.metrics) for run in project.runs()] == [True, True]
+    client = MlflowClient(project.store)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments)
+    assert ["test_accuracy" in run.data.metrics for run in runs] == [True, True]
