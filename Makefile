@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-all check ui app compose
+.PHONY: help repro test test-all check ui app notebooks compose
 .PHONY: bench-data bench-train bench-infer bench-app lock clean
 
 help: ## List the targets.
@@ -45,6 +45,9 @@ ui: $(READY) ## Open MLflow's page on the runs (PORT=5000).
 
 app: $(READY) $(PAGE) ## Show the page that runs the model in the browser (PORT=8000).
 	springfield app --port $(or $(PORT),8000)
+
+notebooks: $(READY) ## Open the teaching notebooks in JupyterLab.
+	jupyter lab notebooks
 
 compose: $(READY) ## Write params.yaml from conf/.
 	springfield compose

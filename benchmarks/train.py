@@ -44,7 +44,9 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 def bare(params: Params, classes: list[str], batches: Iterable[Batch], device: str) -> float:
     """Images per second of the loop that a tutorial would write."""
     model = params.model
-    architecture = Architecture(model.backbone, model.input_size, model.mean, model.std, classes)
+    architecture = Architecture(
+        model.backbone, model.input_size, model.mean, model.std, classes, model.options
+    )
     classifier = Classifier(architecture, model.drop_rate, auxiliary=params.train.auxiliary > 0)
     classifier = classifier.to(device).train()
     optimizer = torch.optim.AdamW(classifier.parameters(), 1e-5)
@@ -113,7 +115,9 @@ def flops(params: Params, classes: list[str]) -> int:
     """Operations of a training step, an image."""
     model = params.model
     network = Classifier(
-        Architecture(model.backbone, model.input_size, model.mean, model.std, classes)
+        Architecture(
+            model.backbone, model.input_size, model.mean, model.std, classes, model.options
+        )
     )
     pixels = torch.zeros(2, 3, model.input_size, model.input_size)
     with FlopCounterMode(display=False) as counter:
@@ -128,7 +132,8 @@ def main() -> None:
     size = params.train.batch_size
     classes, sides = read_split(PREPARED, SPLIT)
     side = sides["train"]
-    augmentation = Augmentation(params.augment.online, params.model.input_size)
+    online = params.augment.online
+    augmentation = Augmentation(online, params.model.input_size) if online else None
     store = ImageStore(PREPARED / "images.arrow")
     frames = Frames([store], side.ids, side.labels, params.model.input_size, augmentation)
     workers = (

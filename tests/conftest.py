@@ -146,7 +146,7 @@ def _new_project(path: Path) -> Project:
     if listed.returncode == 0:
         names = listed.stdout.split("\0")
     else:  # a source archive
-        sources = ("src", "conf", "data", ".dvc", "reports", "tests", "benchmarks")
+        sources = ("src", "conf", "data", ".dvc", "reports", "tests", "benchmarks", "notebooks")
         inside = [file for top in sources for file in (REPOSITORY / top).rglob("*")]
         names = [str(p.relative_to(REPOSITORY)) for p in (*inside, *REPOSITORY.glob("*"))]
         written = ("data/raw", "data/prepared", "data/augmented", "data/split.csv", ".dvc/cache")

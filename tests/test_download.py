@@ -1,6 +1,7 @@
 """Sources: a mirror (folder and server), Kaggle, a local folder; and what goes wrong with them."""
 
 import functools
+import gzip
 import hashlib
 import http.server
 import json
@@ -79,6 +80,32 @@ def test_a_damaged_file_is_refused_and_nothing_is_left(
         get(mirror[1], tmp_path / "raw", "mirror", tmp_path)
     assert not (tmp_path / "raw").exists()
     assert not list((tmp_path / "arrived").iterdir())
+
+
+def test_a_gzip_is_unpacked_and_the_hash_is_that_of_its_content(tmp_path: Path) -> None:
+    """So it does not matter who packed it, and a mirror may have it as it is."""
+    content = b"idx" * 100_000
+    digest = hashlib.sha256(content).hexdigest()
+    served = tmp_path / "served"
+    served.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(served))
+    with serve(handler) as address:  # type: ignore[arg-type]
+        file = RemoteFile("sets/my set.zip", digest, f"{address}/set.gz")
+        for level in (1, 9):
+            (served / "set.gz").write_bytes(gzip.compress(content, level))
+            assert get(file, tmp_path / "raw", None, tmp_path).read_bytes() == content
+        for wrong, message in (
+            (gzip.compress(content)[:-50], "is no whole gzip"),
+            (content, "is no whole gzip"),
+            (gzip.compress(b"other"), "is damaged or another file"),
+        ):
+            (served / "set.gz").write_bytes(wrong)
+            with pytest.raises(UserError, match=message):
+                get(file, tmp_path / "wrong", None, tmp_path)
+            assert not list((tmp_path / "arrived").iterdir())
+    (tmp_path / "mirror/sets").mkdir(parents=True)
+    (tmp_path / "mirror/sets/my set.zip").write_bytes(content)
+    assert get(file, tmp_path / "raw", "mirror", tmp_path).read_bytes() == content
 
 
 class Broken(http.server.SimpleHTTPRequestHandler):

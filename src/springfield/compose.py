@@ -122,6 +122,7 @@ def compose(root: Path, target: Path, overrides: list[str]) -> None:
             load(composed)
         except UserError as error:
             raise UserError(str(error).replace(str(composed), "conf/")) from error
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(composed.read_bytes())
 
 

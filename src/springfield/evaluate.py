@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 BATCH = 32
 BASELINE_SIZE = 24
 BINS = 15
+SHOWN = 40
+"""Test frames in the picture of predictions."""
 
 
 @dataclass
@@ -62,8 +64,9 @@ def evaluate(
             leaves out, `official_test`; and the same by class.
         calibration: JSON file to write: `temperature`, and the `threshold` of a (calibrated)
             probability below which the model is unsure.
-        report: folder to write, all of test: `predictions.csv`, `mistakes.html`, and pictures and
-            tables of the confusion matrix, precision and recall, and reliability.
+        report: folder to write, all of test: `predictions.csv`, `mistakes.html`, pictures and
+            tables of the confusion matrix, precision and recall, and reliability, and pictures of
+            predictions, filters and feature maps.
         device: where the network runs.
 
     Raises:
@@ -150,6 +153,7 @@ def evaluate(
         )
         write_mistakes_page(predictions, index["source"], images, partial / "mistakes.html")
         _plots(labels["test"], before["test"], after["test"], classes, threshold, partial)
+        _looks(model, images, predictions, partial)
     write_json(calibration, {"temperature": temperature, "threshold": threshold})
     write_json(metrics, result)
 
@@ -196,6 +200,26 @@ def _plots(
     table = pd.DataFrame(bins, columns=["calibrated", "confidence", "accuracy", "n"])
     table.to_csv(folder / "reliability.csv", index=False, lineterminator="\n", float_format="%.5f")
     reliability_plot(table, threshold, folder / "reliability.png")
+
+
+def _looks(
+    model: "Classifier", images: "ImageStore", predictions: pd.DataFrame, folder: Path
+) -> None:
+    """Pictures of what the network makes of some test frames, and of what is inside it."""
+    from springfield.inside import convolutions, feature_maps_plot, filters_plot
+    from springfield.plots import predictions_plot
+
+    places = np.linspace(0, len(predictions) - 1, min(SHOWN, len(predictions))).astype(int)
+    shown = predictions.iloc[places]
+    pictures = [images[image_id] for image_id in shown["id"]]
+    names, predicted = shown["class"].to_list(), shown["predicted"].to_list()
+    answers = predictions_plot(pictures, names, predicted, shown["confidence"].to_list())
+    figures = {"examples": answers}
+    if convolutions(model):
+        figures["filters"] = filters_plot(model)
+        figures["feature_maps"] = feature_maps_plot(model, pictures[0])
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", metadata={"Software": None})
 
 
 def _logits(

@@ -1,9 +1,11 @@
 """Files known by their hash, from a mirror or else from the network."""
 
+import gzip
 import http.client
 import shutil
 import urllib.error
 import urllib.request
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,8 @@ class RemoteFile:
     """Where a mirror has it; its last part is the file's name."""
     sha256: str
     url: str | None = None
-    """Where it is without a mirror; none: from a mirror only."""
+    """Where it is without a mirror; none: from a mirror only. One that ends in `.gz` where the path
+    does not is unpacked: the hash is that of the content, whoever packed it."""
 
     @property
     def name(self) -> str:
@@ -63,6 +66,11 @@ def fetch(file: RemoteFile, folder: Path, mirror: str | None, root: Path) -> Pat
         origin = str(root / mirror / file.path)
         with atomic(partial) as copy:
             shutil.copyfile(origin, copy)
+    elif file.url and file.url.endswith(".gz") and not file.path.endswith(".gz"):
+        origin = file.url
+        packed = partial.with_suffix(".gz.part")
+        _download(origin, packed, file.name)
+        _unpack(packed, partial, origin)
     elif file.url:
         origin = file.url
         _download(origin, partial, file.name)
@@ -85,6 +93,16 @@ def fetch(file: RemoteFile, folder: Path, mirror: str | None, root: Path) -> Pat
 
 def _is_url(place: str) -> bool:
     return urlsplit(place).scheme in ("http", "https")
+
+
+def _unpack(packed: Path, to: Path, origin: str) -> None:
+    try:
+        with gzip.open(packed) as source, atomic(to) as copy, copy.open("wb") as sink:
+            shutil.copyfileobj(source, sink)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{origin} is no whole gzip ({error}); run it again") from error
+    finally:
+        packed.unlink()
 
 
 def _download(url: str, partial: Path, name: str) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from springfield import small_networks  # noqa: F401 - timm knows them from now on
 from springfield.errors import UserError
 from springfield.files import atomic, write_json
 
@@ -28,6 +29,8 @@ class Architecture:
     mean: list[float]
     std: list[float]
     classes: list[str]
+    options: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the backbone."""
 
 
 class Classifier(nn.Module):
@@ -39,7 +42,7 @@ class Classifier(nn.Module):
         auxiliary: with the second head that Inception v3 has for training, at 299 pixels or more.
 
     Raises:
-        UserError: timm has no such backbone, or it has no auxiliary head.
+        UserError: timm has no such backbone, or it has not these options or no auxiliary head.
     """
 
     mean: Tensor
@@ -61,13 +64,17 @@ class Classifier(nn.Module):
                 f"train.auxiliary: only inception_v3 from {AUXILIARY_SIZE} pixels on has an "
                 "auxiliary head; set it to 0"
             )
-        options: dict[str, Any] = {"aux_logits": True} if auxiliary else {}
-        self.backbone: Any = timm.create_model(
-            architecture.backbone,
-            num_classes=len(architecture.classes),
-            drop_rate=drop_rate,
-            **options,
-        ).to(memory_format=torch.channels_last)
+        options = {**architecture.options, **({"aux_logits": True} if auxiliary else {})}
+        try:
+            backbone = timm.create_model(
+                architecture.backbone,
+                num_classes=len(architecture.classes),
+                drop_rate=drop_rate,
+                **options,
+            )
+        except TypeError as error:
+            raise UserError(f"model.options: {architecture.backbone}: {error}") from error
+        self.backbone: Any = backbone.to(memory_format=torch.channels_last)
         for name in ("mean", "std"):
             values = torch.tensor(getattr(architecture, name)).view(1, 3, 1, 1)
             self.register_buffer(name, values * 255, persistent=False)

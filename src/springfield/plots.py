@@ -78,3 +78,38 @@ def reliability_plot(bins: pd.DataFrame, threshold: float, path: Path) -> None:
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, format="png", metadata={"Software": None})
+
+
+def predictions_plot(
+    images: list[NDArray[np.uint8]],
+    names: list[str],
+    predicted: list[str],
+    confidences: list[float],
+    columns: int = 8,
+) -> Figure:
+    """Draw pictures with their true names, and what they are taken for: red where that is wrong.
+
+    Args:
+        images: RGB, H x W x 3 each.
+        names: the true ones.
+        predicted: the names that the model gives.
+        confidences: its probabilities of these.
+        columns: pictures a row.
+    """
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.5 * columns, 1.85 * rows + 0.4), layout="constrained")
+    figure.suptitle("above: what it is; below: what the model says, red where it is wrong")
+    for axes in figure.subplots(rows, columns, squeeze=False).ravel():
+        axes.axis("off")
+    for axes, image, name, answer, confidence in zip(
+        figure.axes, images, names, predicted, confidences, strict=False
+    ):
+        axes.imshow(image)
+        right = name == answer
+        lines = (name, f"{answer} {confidence:.0%}")
+        axes.set_title(
+            "\n".join(line.replace("_", " ") for line in lines),
+            fontsize=8,
+            color="black" if right else "tab:red",
+        )
+    return figure

@@ -22,7 +22,8 @@ from springfield.files import atomic, write_json
 from springfield.picture import decode
 from springfield.processes import end_with_parent, worker_context
 from springfield.progress import track
-from springfield.readers import Item, Layout, labelled
+from springfield.readers import Format, Item, Layout, labelled
+from springfield.records import labelled_records
 from springfield.store import ImageStore, write_images
 
 INDEX_COLUMNS = (
@@ -66,7 +67,7 @@ def _prepare_one(item: Item, params: PrepareParams) -> _Prepared:
     if item.problem:
         return _Prepared(known, digest, refused=item.problem)
     try:
-        image = decode(item.content)
+        image = _raw(item.content, item.shape) if item.shape else decode(item.content)
     except ValueError as error:
         return _Prepared(known, digest, refused=str(error))
     width, height = image.size
@@ -76,6 +77,12 @@ def _prepare_one(item: Item, params: PrepareParams) -> _Prepared:
         scaled = (round(width * scale), round(height * scale))
         image = image.resize(scaled, Image.Resampling.LANCZOS, reducing_gap=3.0)
     return _Prepared(known, digest, width, height, phash, np.asarray(image))
+
+
+def _raw(content: bytes, shape: tuple[int, ...]) -> Image.Image:
+    """The picture of planes of pixels: one of grey, or red, green and blue."""
+    planes = np.frombuffer(content, np.uint8).reshape(shape)
+    return Image.fromarray(np.repeat(planes, 3 // len(planes), axis=0).transpose(1, 2, 0).copy())
 
 
 def _prepare_batch(batch: list[Item], params: PrepareParams) -> list[_Prepared]:
@@ -125,11 +132,15 @@ def prepare(
     found: Counter[str] = Counter()
     seen: dict[str, Item] = {}
     unmatched = 0
+    pictures = [layout for layout in layouts if layout.format is Format.picture]
+    records = [layout for layout in layouts if layout.format is not Format.picture]
 
     def items() -> Iterator[Item]:
         nonlocal unmatched
-        for archive in archives:
-            for item in labelled(archive, layouts):
+        if records:
+            yield from labelled_records(archives, records)
+        for archive in archives if pictures else []:
+            for item in labelled(archive, pictures):
                 if item is None:
                     unmatched += 1
                 else:

@@ -16,7 +16,7 @@ from rich.progress import (
 
 T = TypeVar("T")
 
-console = Console(stderr=True, soft_wrap=True, highlight=False)
+console = Console(stderr=True, soft_wrap=True, highlight=False, force_jupyter=False)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""How a zip, a tar or a folder yields labelled images, without extracting anything."""
+"""How a zip or a tar of pictures yields labelled images, without extracting anything."""
 
 import lzma
 import re
@@ -7,7 +7,8 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from springfield.errors import UserError
@@ -23,27 +24,48 @@ MAX_BYTES = 256 << 20
 """No picture is larger; what is may be a bomb."""
 
 
+class Format(StrEnum):
+    """What a file holds."""
+
+    picture = "picture"
+    """One image, encoded as JPEG, PNG, ..."""
+    idx = "idx"
+    """MNIST's format: all images (`images-idx3`), beside a file of all labels (`labels-idx1`)."""
+    cifar10 = "cifar10"
+    """The binary version of CIFAR-10: records of a label and an image."""
+    cifar100 = "cifar100"
+    """The binary version of CIFAR-100: records of a coarse label, a fine one and an image."""
+
+
 @dataclass
 class Layout:
-    """Which paths inside an archive are images, and of which class."""
+    """Which files are images, and of which class."""
 
     pattern: str
-    """Regular expression searched in the path; its group `class` names the class."""
+    """Regular expression searched in the path; its group `class` names the class of a picture."""
     split: str = ""
     """The data set's own split that these images belong to; empty: none."""
+    format: Format = Format.picture
+    classes: list[str] = field(default_factory=list)
+    """For formats whose labels are numbers: their names, from 0 on."""
 
     def __post_init__(self) -> None:
         try:
             named = re.compile(self.pattern).groupindex
         except re.error as error:
             raise UserError(f"data.layout: '{self.pattern}': {error}") from error
-        if "class" not in named:
+        if self.format is Format.picture and "class" not in named:
             raise UserError(f"data.layout: '{self.pattern}' lacks a group (?P<class>...)")
+        if (self.format is Format.picture) == bool(self.classes):
+            raise UserError(
+                f"data.layout: '{self.pattern}': classes are named for {Format.idx}, "
+                f"{Format.cifar10} and {Format.cifar100}, and for these only"
+            )
 
 
 @dataclass(frozen=True)
 class Item:
-    """A file inside an archive that a layout matches."""
+    """An image inside an archive that a layout matches."""
 
     archive: str
     path: str
@@ -52,6 +74,8 @@ class Item:
     content: bytes = b""
     problem: str = ""
     """Why it cannot be read; empty: it could."""
+    shape: tuple[int, ...] | None = None
+    """Channels x height x width, where the content is nothing but pixels; none: it is encoded."""
 
     @property
     def source(self) -> str:

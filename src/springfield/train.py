@@ -36,6 +36,8 @@ class ModelParams:
     """Divided by."""
     drop_rate: float
     """Dropout before the head."""
+    options: dict[str, Any]
+    """Further arguments of the backbone."""
     weights: RemoteFile | None
     """Weights to start from, known by their hash; they come from the mirror."""
     pretrained: str | None
@@ -180,7 +182,9 @@ def train(
     balanced = counts[labels] ** -params.balance if params.balance else None
 
     classifier = Classifier(
-        Architecture(model.backbone, model.input_size, model.mean, model.std, classes),
+        Architecture(
+            model.backbone, model.input_size, model.mean, model.std, classes, model.options
+        ),
         model.drop_rate,
         auxiliary=params.auxiliary > 0,
     )
@@ -233,7 +237,7 @@ def train(
     if workers is None:
         workers = 0 if trainer.strategy.root_device.type == "cpu" else 4
     size = (params.batch_size, rank, world)
-    augmentation = Augmentation(online, model.input_size)
+    augmentation = Augmentation(online, model.input_size) if online else None
     with _explained(params):
         trainer.fit(
             learner,

@@ -1,0 +1,332 @@
+"""The classroom's data sets and networks: on drawn digits in the formats of the real files."""
+
+import csv
+import io
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+import torch
+import yaml
+from mlflow.tracking import MlflowClient
+
+from springfield import inside, stages
+from springfield.compose import Params, compose, load
+from springfield.errors import UserError
+from springfield.model import Architecture, Classifier, load_checkpoint
+from springfield.readers import Format, Layout
+from springfield.records import labelled_records
+from springfield.store import ImageStore
+
+from . import drawn
+from .conftest import REPOSITORY, Project
+
+EXPERIMENTS = ["mnist", "mnist_resnet", "fashion_mnist", "cifar10", "cifar10_resnet", "cifar100"]
+SMALL = [
+    "train.epochs=1", "train.batch_size=80", "train.precision=32-true", "evaluate.baseline=false",
+    "export.calibration=4",
+]  # fmt: skip
+DIGITS = [str(number) for number in range(10)]
+
+
+@pytest.fixture(scope="module")
+def classroom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `conf/` and a mirror of what it names, all drawn."""
+    folder = tmp_path_factory.mktemp("classroom")
+    shutil.copytree(REPOSITORY / "conf", folder / "conf")
+    for data in ("mnist", "fashion_mnist", "cifar10", "cifar10_bin", "cifar100"):
+        drawn.put(data, folder / "conf", folder / "mirror")
+    return folder
+
+
+def chosen(classroom: Path, folder: Path, *overrides: str) -> Params:
+    compose(classroom, folder / "params.yaml", ["hardware=cpu", *overrides])
+    return load(folder / "params.yaml")
+
+
+def classifier(model: str, classes: int = 10) -> Classifier:
+    """A network of `conf/model`."""
+    content = (REPOSITORY / f"conf/model/{model}.yaml").read_text()
+    size = str(yaml.safe_load(content)["input_size"])
+    model_params = yaml.safe_load(content.replace("${model.input_size}", size))
+    keys = ("backbone", "input_size", "mean", "std")
+    values = {key: model_params[key] for key in keys}
+    names = [str(number) for number in range(classes)]
+    architecture = Architecture(**values, classes=names, options=model_params["options"])
+    return Classifier(architecture, model_params["drop_rate"])
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_each_experiment_runs_from_download_to_onnx(
+    experiment: str, classroom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # a process that prepares is enough for so few
+    params = chosen(classroom, tmp_path, f"experiment={experiment}", *SMALL)
+    stages.run(params, tmp_path, mirror="mirror", root=classroom)
+
+    index = pd.read_csv(tmp_path / "data/prepared/index.csv", dtype=str, keep_default_na=False)
+    sides = pd.read_csv(tmp_path / "data/split.csv", dtype=str)
+    official = set(index.loc[index["official_split"] == "test", "id"])
+    assert official == set(sides.loc[sides["split"] == "test", "id"])
+    images = ImageStore(tmp_path / "data/prepared/images.arrow")
+    side = 32 if experiment.startswith("cifar") else 28
+    assert {images[image_id].shape for image_id in index["id"]} == {(side, side, 3)}
+
+    metrics = json.loads((tmp_path / "reports/metrics.json").read_text())
+    assert metrics["test"]["n"] == len(official) == (100 if experiment == "cifar100" else 40)
+    names = json.loads((tmp_path / "models/model.json").read_text())["classes"]
+    assert set(names) == set(params.data.layout[0].classes)
+    session = onnxruntime.InferenceSession(tmp_path / "models/springfield.onnx")
+    any_size = np.zeros((2, 50, 40, 3), np.uint8)
+    assert session.run(None, {"image": any_size})[0].shape == (2, len(names))
+    for name in ("examples", "filters", "feature_maps", "confusion"):
+        picture = matplotlib.image.imread(tmp_path / f"reports/evaluate/{name}.png")
+        assert picture[..., :3].std() > 0.02, name
+
+
+def test_an_archive_and_the_files_in_it_are_the_same_data(classroom: Path, tmp_path: Path) -> None:
+    found = []
+    for data in ("cifar10", "cifar10_bin"):
+        layouts = chosen(classroom, tmp_path, f"data={data}").data.layout
+        (tmp_path / data).mkdir()
+        archives = write(tmp_path / data, drawn.contents(data))
+        items = labelled_records(archives, layouts)
+        found.append([(item.label, item.official_split, item.content) for item in items])
+    assert found[0] == found[1]
+    assert len(found[0]) == drawn.TRAIN + drawn.TEST
+
+
+def test_the_courseworks_digit_network_has_its_parameters() -> None:
+    model = classifier("small_cnn_mnist")
+    assert sum(parameter.numel() for parameter in model.parameters()) == 121_930
+    first = next(iter(inside.convolutions(model).values()))
+    assert (first.in_channels, first.out_channels, first.kernel_size) == (1, 32, (3, 3))
+
+
+def test_the_courseworks_cifar_network_looks_at_crops() -> None:
+    """Anywhere in training, at the middle otherwise."""
+    torch.manual_seed(0)
+    model = classifier("small_cnn_cifar")
+    assert [m.kernel_size for m in inside.convolutions(model).values()] == [(5, 5), (5, 5)]
+    image = torch.randint(0, 256, (1, 32, 32, 3), dtype=torch.uint8)
+    other_border, other_middle = image.clone(), image.clone()
+    other_border[:, :4] = other_border[:, 28:] = 255 - image[:, :4]
+    other_middle[:, 14:18] = 255 - image[:, 14:18]
+    model.eval()
+    torch.testing.assert_close(model(other_border), model(image))
+    assert not torch.allclose(model(other_middle), model(image))
+    model.backbone.train()
+    answers = model(image.expand(64, -1, -1, -1)).detach()
+    assert len(torch.unique(answers.round(decimals=4), dim=0)) > 20
+
+
+def test_the_small_resnet_starts_at_full_resolution() -> None:
+    model = classifier("small_resnet")
+    image = np.zeros((32, 32, 3), np.uint8)
+    maps = inside.feature_maps(model, image, ["conv1", "layer1.0.conv2"])
+    assert {each.shape for each in maps.values()} == {(64, 32, 32)}
+
+
+def test_options_that_a_network_does_not_take_are_named() -> None:
+    architecture = Architecture("small_cnn", 28, [0.5] * 3, [0.5] * 3, DIGITS, {"widths": [1]})
+    with pytest.raises(UserError, match=r"model\.options: small_cnn: .*'widths'"):
+        Classifier(architecture)
+
+
+def test_feature_maps_are_what_a_convolution_gives() -> None:
+    model = classifier("small_cnn_mnist")
+    image = np.random.default_rng(1).integers(0, 256, (28, 28, 3), np.uint8)
+    name, convolution = next(iter(inside.convolutions(model).items()))
+    pixels = (model.resize(torch.from_numpy(image)[None]) - model.mean) / model.std
+    expected = convolution(pixels.mean(1, keepdim=True)).detach()[0].numpy()
+    found = inside.feature_maps(model, image, [name])[name]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_array_equal(inside.filters(model, name), convolution.weight.detach().numpy())
+
+
+IDX_LAYOUTS = [
+    Layout("^t10k-images", "test", Format.idx, DIGITS),
+    Layout("^train-images", "", Format.idx, DIGITS),
+]
+
+
+def write(folder: Path, files: dict[str, bytes]) -> list[Path]:
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return sorted(folder.iterdir())
+
+
+def test_idx_files_are_read_as_they_are_and_packed(tmp_path: Path) -> None:
+    raw, packed = tmp_path / "raw", tmp_path / "packed"
+    raw.mkdir()
+    packed.mkdir()
+    files = drawn.mnist_files(30, 20)
+    plain = list(labelled_records(write(raw, files), IDX_LAYOUTS))
+    zipped = write(packed, {f"{name}.gz": drawn.packed(files[name]) for name in files})
+    assert [item.content for item in labelled_records(zipped, IDX_LAYOUTS)] == [
+        item.content for item in plain
+    ]
+    assert Counter(item.official_split for item in plain) == {"test": 20, "": 30}
+    assert [item.label for item in plain[:11]] == [*DIGITS, "0"]
+    assert plain[3].source == "t10k-images-idx3-ubyte!#3"
+
+
+def test_a_picture_that_is_in_train_too_stays_in_the_test(tmp_path: Path) -> None:
+    files = drawn.mnist_files(30, 20)
+    images = bytearray(files["train-images-idx3-ubyte"])
+    images[16 : 16 + 784] = files["t10k-images-idx3-ubyte"][16 : 16 + 784]
+    raw = tmp_path / "data/raw"
+    raw.mkdir(parents=True)
+    write(raw, files | {"train-images-idx3-ubyte": bytes(images)})
+    params = load(REPOSITORY / "params.yaml")
+    params.data.layout = IDX_LAYOUTS
+    stages.run(params, tmp_path, "prepare")
+    index = pd.read_csv(tmp_path / "data/prepared/index.csv", keep_default_na=False)
+    assert Counter(index["official_split"]) == {"test": 20, "": 29}
+    report = json.loads((tmp_path / "reports/data.json").read_text())
+    assert [entry["source"] for entry in report["duplicates"]] == ["train-images-idx3-ubyte!#0"]
+
+
+def changed(files: dict[str, bytes], name: str, place: int, value: int) -> dict[str, bytes]:
+    content = bytearray(files[name])
+    content[place] = value
+    return files | {name: bytes(content)}
+
+
+def cut(files: dict[str, bytes], name: str, end: int) -> dict[str, bytes]:
+    return files | {name: files[name][:end]}
+
+
+IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+Damage = Callable[[dict[str, bytes]], dict[str, bytes]]
+IDX_DAMAGES: list[tuple[Damage, str]] = [
+    (lambda f: changed(f, IMAGES, 3, 1), r"images.*: no IDX file of pictures: .*00000801"),
+    (lambda f: changed(f, LABELS, 2, 13), r"labels.*: no IDX file of labels: .*00000d01"),
+    (lambda f: f | {IMAGES: b""}, r"images.*: no IDX file of pictures"),
+    (lambda f: cut(f, IMAGES, 10), r"images.*: ends within its header"),
+    (lambda f: cut(f, IMAGES, 5000), r"images.*: 4984 bytes after its header.* 20 x 28 x 28"),
+    (lambda f: f | {IMAGES: f[IMAGES] + b"!"}, r"images.*: 15681 bytes after its header"),
+    (lambda f: changed(f, IMAGES, 4, 255), r"images.*: 15680 bytes after its header.* 4278190100"),
+    (lambda f: changed(f, IMAGES, 11, 0), r"images.*: 15680 bytes after its header.* 20 x 0 x 28"),
+    (lambda f: changed(cut(f, LABELS, 27), LABELS, 7, 19), r"20 pictures, but 19 labels in .*lab"),
+    (lambda f: changed(f, LABELS, 8 + 4, 10), r"labels.*: label 10 of picture 4 is none of the 10"),
+    (lambda f: {n: c for n, c in f.items() if n != LABELS}, r"there is no t10k-labels-idx1-ubyte"),
+    (lambda f: f | {IMAGES: drawn.packed(f[IMAGES])[:200]}, r"images.*: a gzip that is cut short"),
+    (lambda f: f | {IMAGES: b"\x1f\x8b\x08\0" + bytes(50)}, r"images.*: damaged gzip"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), IDX_DAMAGES)
+def test_damaged_idx_files_are_named_in_one_line(
+    damage: Damage, message: str, tmp_path: Path
+) -> None:
+    archives = write(tmp_path, damage(drawn.mnist_files(30, 20)))
+    with pytest.raises(UserError, match=message) as error:
+        list(labelled_records(archives, IDX_LAYOUTS))
+    assert "\n" not in str(error.value)
+    assert str(tmp_path) not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "message"),
+    [
+        (Format.cifar10, b"", r"a\.bin: 0 bytes are no whole number of records of 3073"),
+        (Format.cifar10, drawn.cifar(3, 10, 0)[:-1], r"a\.bin: 9218 bytes .* of 3073"),
+        (Format.cifar10, drawn.cifar(3, 100, 0), r"a\.bin: 9222 bytes .* of 3073"),
+        (Format.cifar100, drawn.cifar(3, 10, 0), r"a\.bin: 9219 bytes .* of 3074"),
+        (Format.cifar10, b"\x0b" + bytes(3072), r"a\.bin: label 11 of picture 0 is none of the 10"),
+        (Format.cifar100, b"\0\x0b" + bytes(3072), r"a\.bin: label 11 of picture 0 is none of"),
+    ],
+)
+@pytest.mark.parametrize("inside_a_tar", [False, True])
+def test_damaged_cifar_files_are_named_in_one_line(
+    kind: Format, content: bytes, message: str, inside_a_tar: bool, tmp_path: Path
+) -> None:
+    files = {"a.bin": content}
+    archives = write(tmp_path, {"set.tar.gz": drawn.tar_gz("in", files)} if inside_a_tar else files)
+    with pytest.raises(UserError, match=message) as error:
+        list(labelled_records(archives, [Layout(r"a\.bin$", "", kind, DIGITS)]))
+    assert "\n" not in str(error.value)
+
+
+def test_a_damaged_file_is_one_line_of_the_command(project: Project) -> None:
+    raw = project.path / "data/raw"
+    raw.mkdir()
+    write(raw, cut(drawn.mnist_files(30, 20), IMAGES, 5000))
+    project.springfield("compose", "experiment=mnist")
+    output = project.springfield("prepare", status=1)
+    assert output.splitlines()[-1].startswith("error: t10k-images-idx3-ubyte: 4984 bytes")
+    assert "Traceback" not in output
+
+
+def test_layouts_name_classes_where_labels_are_numbers() -> None:
+    with pytest.raises(UserError, match="classes are named for idx"):
+        Layout("a", format=Format.idx)
+    with pytest.raises(UserError, match="classes are named for idx"):
+        Layout("(?P<class>a)", classes=["a"])
+
+
+NEW_DATA = """name: letters
+about: {title: Drawn letters, license: other, url: null}
+watch: data/unwatched
+source:
+  files:
+FILES
+layout:
+  - {pattern: ^train-images, format: idx, classes: &names NAMES}
+  - {pattern: ^t10k-images, format: idx, classes: *names}
+"""
+NEW_MODEL = """backbone: test_efficientnet
+input_size: 32
+mean: [0.5, 0.5, 0.5]
+std: [0.5, 0.5, 0.5]
+drop_rate: 0.1
+options: {act_layer: relu}
+weights: null
+pretrained: null
+"""
+
+
+@pytest.mark.slow
+def test_a_data_set_and_a_network_are_a_file_each(finished: Project) -> None:
+    """Nothing but these two files is added; DVC and MLflow list the result beside the others."""
+    project = finished
+    names = list("abcdefghij")
+    entries = []
+    for name, content in drawn.mnist_files(160, 40).items():
+        path = project.path / "mirror" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        entries.append(f"    - {{path: {name}, sha256: {drawn.sha256(content)}}}")
+    data = NEW_DATA.replace("FILES", "\n".join(entries)).replace("NAMES", str(names))
+    (project.path / "conf/data/letters.yaml").write_text(data)
+    (project.path / "conf/model/other.yaml").write_text(NEW_MODEL)
+    project.commit()
+    choices = [
+        "experiment=sample", "data=letters", "model=other", "hardware=cpu", "split.distance=0",
+        "train.epochs=1", "evaluate.baseline=false", "export.calibration=8",
+    ]  # fmt: skip
+    options = [option for choice in choices for option in ("-S", choice)]
+    mirror = {"SPRINGFIELD_MIRROR": "mirror"}
+    project.run("dvc", "exp", "run", "-n", "new", *options, env=mirror)
+    found = json.loads((project.path / "models/model.json").read_text())
+    assert (found["classes"], found["backbone"]) == (names, "test_efficientnet")
+    checkpoint = load_checkpoint(project.path / "models/checkpoint")
+    assert checkpoint.architecture.options == {"act_layer": "relu"}
+
+    shown = csv.DictReader(io.StringIO(project.run("dvc", "exp", "show", "--csv").stdout))
+    rows = {row["Experiment"]: row for row in shown}
+    assert rows["new"]["data.name"] == "letters"
+    for row in (rows["new"], rows[""]):
+        assert 0 < float(row["test.accuracy"]) <= 1
+    client = MlflowClient(project.store)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments)
+    assert ["test_accuracy" in run.data.metrics for run in runs] == [True, True]
