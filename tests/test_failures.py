@@ -37,8 +37,11 @@ def _heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def interrupt_in(project: Project, stage: str, delay: float) -> str:
-    """Run `dvc repro`, press Ctrl-C some seconds into a stage; what was printed."""
+def interrupt_in(project: Project, stage: str, delay: float, begun: str) -> str:
+    """Run `dvc repro`, press Ctrl-C some seconds into a stage; what was printed.
+
+    The seconds count from when there is a file like `begun`.
+    """
     log = project.path / ".springfield.log"
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -46,7 +49,9 @@ def interrupt_in(project: Project, stage: str, delay: float) -> str:
             stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_heed_ctrl_c,
         )  # fmt: skip
         deadline = time.monotonic() + 120
-        while f"experiment tiny: {stage}" not in log.read_text():
+        while f"experiment tiny: {stage}" not in log.read_text() or not any(
+            project.path.glob(begun)
+        ):
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.02)
         time.sleep(delay)
@@ -55,17 +60,21 @@ def interrupt_in(project: Project, stage: str, delay: float) -> str:
     return log.read_text()
 
 
-EARLY = dict.fromkeys(STAGES[1:], 0.0)
-LATE = EARLY | {"train": 4.0, "evaluate": 1.5, "export": 4.0}
+EARLY = dict.fromkeys(STAGES[1:], (0.0, "params.yaml"))
+LATE = EARLY | {
+    "train": (0.0, ".springfield/train/*/last-0.ckpt"),
+    "evaluate": (1.5, "params.yaml"),
+    "export": (3.0, "params.yaml"),
+}
 
 
-@pytest.mark.parametrize("delays", [EARLY, LATE], ids=["early", "late"])
+@pytest.mark.parametrize("moments", [EARLY, LATE], ids=["early", "late"])
 def test_ctrl_c_in_each_stage_leaves_nothing_half_written(
-    project: Project, done: Project, delays: dict[str, float]
+    project: Project, done: Project, moments: dict[str, tuple[float, str]]
 ) -> None:
     """And running it again gives what a run without interrupts gives."""
-    for stage, delay in delays.items():
-        output = interrupt_in(project, stage, delay)
+    for stage, (delay, begun) in moments.items():
+        output = interrupt_in(project, stage, delay, begun)
         assert "error: interrupted" in output, (stage, output)
         assert "Traceback" not in output, (stage, output)
         assert not list(project.path.glob("*/.*.partial")), stage
