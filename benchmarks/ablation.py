@@ -7,14 +7,12 @@ no part in training. Run it in a clone of its own: it changes params.yaml. Commi
 names its commit.
 """
 
-import csv
-import datetime
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
-from scores import commit, hardware
+from tables import add, hardware, provenance
 
 BASE = [
     "experiment=simpsons_cpu",
@@ -56,9 +54,7 @@ def main(base: list[str]) -> None:
         epochs = pd.read_csv("reports/train/metrics.csv")
         kept = epochs.iloc[int(epochs["val_score"].argmax())]
         row = {
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "commit": commit(),
-            "hardware": hardware(),
+            **provenance(hardware()),
             "base": " ".join(base),
             "change": change,
             "overrides": " ".join(overrides),
@@ -67,12 +63,7 @@ def main(base: list[str]) -> None:
             "val_macro_f1": round(kept["val_macro_f1"], 4),
             "val_loss": round(kept["val_loss"], 4),
         }
-        new = not table.exists()
-        with table.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row, lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        add(table, [row])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ benchmarks/results/app.csv. Commit first: each row names its commit.
 """
 
 import csv
-import datetime
 import hashlib
 import io
 import json
@@ -27,6 +26,7 @@ from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from tables import add, processor, provenance
 
 from springfield.errors import UserError
 from springfield.progress import console, track
@@ -137,21 +137,11 @@ def visit(context: BrowserContext, address: str, files: list[Path]) -> list[floa
     return result
 
 
-def hardware() -> str:
-    """The processor's name and the number of cores that may be used."""
-    info = Path("/proc/cpuinfo").read_text().splitlines()
-    name = next(line.split(":")[1].strip() for line in info if "model name" in line)
-    return f"{name}, {len(os.sched_getaffinity(0))} cores"
-
-
 def main() -> None:
     """Measure all in turn, several times; print and note the medians."""
     if not Path("models/model.json").is_file():
         raise UserError("models/model.json does not exist; run 'make repro' first")
     card = json.loads(Path("models/model.json").read_text())
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         chromium = shutil.which("chromium") or shutil.which("google-chrome")
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
@@ -171,9 +161,7 @@ def main() -> None:
                     )
                     rows.append(
                         {
-                            "date": today,
-                            "commit": commit,
-                            "hardware": hardware(),
+                            **provenance(processor()),
                             "browser": f"Chromium {browser.version}",
                             "backbone": card.get("backbone", ""),
                             "model": name,
@@ -186,12 +174,7 @@ def main() -> None:
                         }
                     )
         browser.close()
-    new = not RESULTS.exists()
-    with RESULTS.open("a", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
+    add(RESULTS, rows)
     for row in rows:
         console.print(*list(row.values())[4:])
 

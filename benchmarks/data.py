@@ -8,8 +8,6 @@ loader on what prepare wrote, the same loader on other formats, and a bound that
 nothing. Medians are added to benchmarks/results/data.csv.
 """
 
-import csv
-import datetime
 import functools
 import os
 import statistics
@@ -26,6 +24,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from tables import add, processor, provenance
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
@@ -157,23 +156,26 @@ def main() -> None:
                     rates[name].append(measured)
     medians = {name: statistics.median(values) for name, values in rates.items()}
     first, bound = medians["ImageFolder, transforms.v2"], medians["bound: nothing read or decoded"]
-    new = not RESULTS.exists()
-    with RESULTS.open("a", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if new:
-            writer.writerow(
-                ["date", "experiment", "shorter_side", "input_size", "loader", "kilobytes_an_image",
-                 "images_per_second", "times_the_first", "of_the_bound"]
-            )  # fmt: skip
-        for name, median in medians.items():
-            kilobytes = contenders[name][1]
-            row = [
-                name, "" if kilobytes is None else round(kilobytes), round(median),
-                round(median / first, 2), round(median / bound, 2),
-            ]  # fmt: skip
-            today = datetime.datetime.now(datetime.UTC).date().isoformat()
-            writer.writerow([today, params.experiment, params.prepare.shorter_side, size, *row])
-            print("{:32} {:>4} kB {:6} images/s {:6} x the first {:6} of the bound".format(*row))
+    rows = []
+    for name, median in medians.items():
+        kilobytes = contenders[name][1]
+        row = {
+            "loader": name,
+            "kilobytes_an_image": "" if kilobytes is None else round(kilobytes),
+            "images_per_second": round(median),
+            "times_the_first": round(median / first, 2),
+            "of_the_bound": round(median / bound, 2),
+        }
+        print(
+            "{:32} {:>4} kB {:6} images/s {:6} x the first {:6} of the bound".format(*row.values())
+        )
+        settings = {
+            "experiment": params.experiment,
+            "shorter_side": params.prepare.shorter_side,
+            "input_size": size,
+        }
+        rows.append({**provenance(processor()), **settings, **row})
+    add(RESULTS, rows)
 
 
 def albumentate(compose: albumentations.Compose) -> Callable[[Image.Image], torch.Tensor]:

@@ -1,12 +1,10 @@
 """What benchmarks/gpu.sh measured, as rows of benchmarks/results/gpus.csv."""
 
-import csv
-import datetime
 import sys
 from pathlib import Path
 
 import pandas as pd
-from scores import commit, hardware
+from tables import add, hardware, provenance
 
 RESULTS = Path("benchmarks/results/gpus.csv")
 
@@ -22,9 +20,7 @@ def main(experiment: str, measured: Path, devices: str) -> None:
     }
     for n in ("1", devices):
         row = {
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "commit": commit(),
-            "hardware": hardware(),
+            **provenance(hardware()),
             "experiment": experiment,
             "devices": n,
             "images_per_second": round(speeds[n], 1),
@@ -32,12 +28,7 @@ def main(experiment: str, measured: Path, devices: str) -> None:
             "steps_compared": len(losses[n]),
             "largest_loss_difference": float(f"{(losses[n] - losses['1']).abs().max():.2g}"),
         }
-        new = not RESULTS.exists()
-        with RESULTS.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row, lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        add(RESULTS, [row])
         print(*(f"{name}={value}" for name, value in row.items()), sep="  ")
 
 

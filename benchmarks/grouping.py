@@ -3,20 +3,20 @@
     python benchmarks/grouping.py
 
 Synthetic hashes: shots of five frames on average, each frame a few bits from its shot. The median
-of three runs each is noted in benchmarks/results/grouping.csv.
+of three runs each is added to benchmarks/results/grouping.csv.
 """
 
-import csv
-import datetime
 import statistics
 import time
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tables import add, processor, provenance
 
 from springfield.split import near_duplicates
 
+RESULTS = Path("benchmarks/results/grouping.csv")
 DISTANCE = 10
 
 
@@ -31,18 +31,19 @@ def hashes(n: int) -> NDArray[np.uint64]:
 
 def main() -> None:
     """Measure 20,000, 200,000 and a million frames."""
-    with Path("benchmarks/results/grouping.csv").open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["date", "frames", "near_duplicate_pairs", "seconds"])
-        for n in (20_000, 200_000, 1_000_000):
-            frames, seconds, pairs = hashes(n), [], 0
-            for _ in range(3):
-                started = time.perf_counter()
-                pairs = len(near_duplicates(frames, DISTANCE))
-                seconds.append(time.perf_counter() - started)
-            row = (n, pairs, round(statistics.median(seconds), 2))
-            writer.writerow([datetime.datetime.now(datetime.UTC).date().isoformat(), *row])
-            print("{:7} frames {:7} pairs {:6.2f} s".format(*row))
+    for n in (20_000, 200_000, 1_000_000):
+        frames, seconds, pairs = hashes(n), [], 0
+        for _ in range(3):
+            started = time.perf_counter()
+            pairs = len(near_duplicates(frames, DISTANCE))
+            seconds.append(time.perf_counter() - started)
+        row = {
+            "frames": n,
+            "near_duplicate_pairs": pairs,
+            "seconds": round(statistics.median(seconds), 2),
+        }
+        add(RESULTS, [{**provenance(processor()), **row}])
+        print("{:7} frames {:7} pairs {:6.2f} s".format(*row.values()))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ With one thread and with two, for batches of 1 and 16 test frames of the network
 Medians over turns are added to benchmarks/results/infer.csv.
 """
 
-import csv
-import datetime
 import json
 import statistics
 import time
@@ -20,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from scores import commit, hardware
+from tables import add, processor, provenance
 
 from springfield.compose import load
 from springfield.frames import read_split, resize
@@ -104,9 +102,7 @@ def main() -> None:
         seconds = statistics.median(turns)
         rows.append(
             {
-                "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-                "commit": commit(),
-                "hardware": hardware(),
+                **provenance(processor()),
                 "backbone": params.model.backbone,
                 "input_size": params.model.input_size,
                 "engine": name,
@@ -120,12 +116,7 @@ def main() -> None:
         )
         table.add_row(*(str(value) for value in list(rows[-1].values())[5:]))
     Console().print(table)
-    new = not RESULTS.exists()
-    with RESULTS.open("a", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
+    add(RESULTS, rows)
 
 
 if __name__ == "__main__":

@@ -5,32 +5,13 @@
 Rows are added to benchmarks/results/<experiment>.csv. Commit first: each row names its commit.
 """
 
-import csv
-import datetime
 import json
-import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
-import torch
-
-
-def hardware() -> str:
-    """The GPUs' names, or the processor's and the number of cores that may be used."""
-    if torch.cuda.is_available():
-        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if "name" in line]
-    return f"{names[0] if names else platform.processor()}, {len(os.sched_getaffinity(0))} cores"
-
-
-def commit() -> str:
-    """The Git commit that is checked out."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+from tables import add, hardware, provenance
 
 
 def few_of_each(n: int) -> float:
@@ -51,9 +32,7 @@ def main(experiment: str, overrides: list[str]) -> None:
         metrics = json.loads(Path("reports/metrics.json").read_text())
         epochs = pd.read_csv("reports/train/metrics.csv")
         row = {
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "commit": commit(),
-            "hardware": hardware(),
+            **provenance(hardware()),
             "override": override,
             "train_seconds": round(pd.read_csv("reports/train/speed.csv")["seconds"].sum()),
             "epochs": len(epochs),
@@ -64,13 +43,7 @@ def main(experiment: str, overrides: list[str]) -> None:
             },
             "test_15_accuracy": round(few_of_each(15), 4),
         }
-        table.parent.mkdir(exist_ok=True)
-        new = not table.exists()
-        with table.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row, lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        add(table, [row])
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ the train stage; a bare loop on the same frames and loader; the same loop on one
 always there, which no data can slow down. Medians are added to benchmarks/results/train.csv.
 """
 
-import csv
-import datetime
 import statistics
 import tempfile
 import time
@@ -20,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from scores import commit, hardware
+from tables import add, hardware, provenance
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -160,9 +158,7 @@ def main() -> None:
         speeds["synthetic"].append(bare(params, classes, repeat(there, steps), device))  # type: ignore[arg-type]
     median = {name: statistics.median(values) for name, values in speeds.items()}
     row: dict[str, Any] = {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "commit": commit(),
-        "hardware": hardware(),
+        **provenance(hardware()),
         "backbone": params.model.backbone,
         "input_size": params.model.input_size,
         "batch_size": size,
@@ -184,12 +180,7 @@ def main() -> None:
         for name, peak in PEAKS.items():
             if name in torch.cuda.get_device_name():
                 row["share_of_peak"] = round(median["stage"] * flops(params, classes) / peak, 3)
-    new = not RESULTS.exists()
-    with RESULTS.open("a", newline="") as file:
-        writer = csv.DictWriter(file, row, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    add(RESULTS, [row])
     for name, value in row.items():
         print(f"{name:28} {value}")
 
