@@ -57,6 +57,7 @@ LONGEST_TASK = 50
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.xdist_group("app"),  # one process makes what they share
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)"),
     pytest.mark.skipif(not AXE.is_file(), reason="needs the page's node packages (make app)"),
 ]

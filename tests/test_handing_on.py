@@ -44,9 +44,10 @@ def test_the_model_alone_by_path_and_by_version(shared: Project, tmp_path: Path)
     assert (elsewhere.path / "springfield.onnx").read_bytes() == expected
     (elsewhere.path / "springfield.onnx").unlink()
 
-    shared.springfield("compose", "optimizer.lr=0.004")
+    shared.springfield("compose", "export.calibration=9")
     shared.repro()
     shared.commit("another model")
+    assert (shared.path / "models/springfield.onnx").read_bytes() != expected
     elsewhere.run("dvc", "artifacts", "get", "../project", "springfield", "--rev", "v1.0.0")
     (got,) = elsewhere.path.rglob("springfield.onnx")
     assert got.read_bytes() == expected

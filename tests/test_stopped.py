@@ -25,6 +25,10 @@ RECIPE = (f"train.epochs={EPOCHS}", "train.mixup=0.2", "train.cutmix=1.0", "mode
 """With all that draws at random."""
 
 
+compared = pytest.mark.xdist_group("uninterrupted")
+"""One process runs the tests that compare with it."""
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(done: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
     """The weights that a training with RECIPE ends with."""
@@ -45,6 +49,7 @@ def check(project: Project, expected: dict[str, Tensor], runs: int) -> None:
     assert not list(project.path.glob(".springfield/train/*/*"))
 
 
+@compared
 @pytest.mark.parametrize(
     ("victim", "signal_"),
     [
@@ -80,6 +85,7 @@ def test_a_training_killed_at_a_random_moment_ends_as_if_nothing_was(
     check(finished, uninterrupted, runs)
 
 
+@compared
 @pytest.mark.parametrize("name", ["last", "best"])
 def test_a_checkpoint_that_a_loss_of_power_cut_is_passed_over(
     finished: Project, uninterrupted: dict[str, Tensor], name: str
@@ -123,7 +129,7 @@ def test_other_params_start_afresh(finished: Project) -> None:
 
 
 def test_two_nodes_end_together_and_go_on(finished: Project, unused_port: int) -> None:
-    finished.springfield("compose", "train.epochs=30")
+    finished.springfield("compose", "train.epochs=15")
     runs = len(finished.runs())
 
     def node(address: str) -> "subprocess.Popen[bytes]":
@@ -160,11 +166,11 @@ def test_two_nodes_end_together_and_go_on(finished: Project, unused_port: int) -
 
     before = last_epoch(finished)
     assert before >= 1
-    finished.springfield("compose", "train.epochs=30", "hardware.workers=0")
+    finished.springfield("compose", "train.epochs=15", "hardware.workers=0")
     nodes = {address: node(address) for address in nodes}
     assert [process.wait(timeout=200) for process in nodes.values()] == [0, 0]
     assert len(finished.runs()) == runs + 1
-    assert finished.curve("val_loss") == list(range(30))
+    assert finished.curve("val_loss") == list(range(15))
     finished.run("dvc", "commit", "-f", "train")
     assert "train" not in finished.repro("train")
 
@@ -185,7 +191,7 @@ def test_a_slurm_job_is_queued_again_when_its_time_is_over(finished: Project) ->
         (folder / name).chmod(0o755)
     path = f"{folder}{os.pathsep}{finished.env['PATH']}"
     runs = len(finished.runs())
-    finished.springfield("compose", "train.epochs=30")
+    finished.springfield("compose", "train.epochs=15")
 
     job = start(finished, "bash", "docs/train.sbatch", PATH=path, SLURM_JOB_ID="7")
     wait(lambda: last_epoch(finished) >= 1)
@@ -194,7 +200,7 @@ def test_a_slurm_job_is_queued_again_when_its_time_is_over(finished: Project) ->
     assert (finished.path / "requeued").read_text() == "requeue 7\n"
     job = start(finished, "bash", "docs/train.sbatch", PATH=path, SLURM_JOB_ID="7")
     assert job.wait(timeout=200) == 0
-    assert finished.metrics()["epoch"].to_list() == list(range(30))
+    assert finished.metrics()["epoch"].to_list() == list(range(15))
     assert len(finished.runs()) == runs + 1
     assert finished.repro() == []
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from springfield.processes import worker_context
+from springfield.processes import ctrl_c_waits, worker_context
 from springfield.store import ImageStore
 
 if TYPE_CHECKING:
@@ -174,9 +174,15 @@ class Batches(Sampler[list[Key]]):
                 yield [(self.epoch, int(row)) for row in piece]
 
 
+class _Loader(DataLoader[Any]):
+    def __iter__(self) -> Any:
+        with ctrl_c_waits():  # it may start the processes
+            return super().__iter__()
+
+
 def loader(frames: Frames, batches: Batches, workers: int) -> DataLoader[Any]:
     """Load `batches` of `frames` in `workers` processes (0: in this one)."""
-    return DataLoader(
+    return _Loader(
         frames,
         batch_size=None,
         sampler=batches,

@@ -20,7 +20,7 @@ from springfield.data_page import write_data_page
 from springfield.errors import UserError
 from springfield.files import atomic, write_json
 from springfield.picture import decode
-from springfield.processes import end_with_parent, worker_context
+from springfield.processes import ctrl_c_waits, end_with_parent, worker_context
 from springfield.progress import track
 from springfield.readers import Format, Item, Layout, labelled
 from springfield.records import labelled_records
@@ -94,7 +94,8 @@ def _prepared(items: Iterator[Item], params: PrepareParams, workers: int) -> Ite
     with ProcessPoolExecutor(workers, worker_context(), end_with_parent) as pool:
         waiting = []
         while batch := list(islice(items, BATCH)):
-            waiting.append(pool.submit(_prepare_batch, batch, params))
+            with ctrl_c_waits():  # the first one starts the processes
+                waiting.append(pool.submit(_prepare_batch, batch, params))
             if len(waiting) > 2 * workers:
                 yield from waiting.pop(0).result()
         for future in waiting:

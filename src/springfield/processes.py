@@ -4,8 +4,12 @@ import ctypes
 import multiprocessing
 import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
+from types import FrameType
 
 
 def end_with_parent() -> None:
@@ -13,6 +17,25 @@ def end_with_parent() -> None:
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+@contextmanager
+def ctrl_c_waits() -> Iterator[None]:
+    """Heed Ctrl-C after this: a process that is half started would stay behind.
+
+    Blocking the signal would not do: another thread gets it, and Python interrupts the main one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Ctrl-C goes elsewhere
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    before = signal.signal(signal.SIGINT, lambda *arguments: came.append(arguments))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came and callable(before):
+        before(*came[0])
 
 
 def worker_context() -> BaseContext:
