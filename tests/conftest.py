@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 import psutil
@@ -207,12 +208,16 @@ def unused_port() -> int:
 STAGES = ["config", "download", "prepare", "split", "augment", "train", "evaluate", "export"]
 
 
-def wait(until: Callable[[], object], seconds: float = 120) -> None:
-    """Until something holds."""
+T = TypeVar("T")
+
+
+def wait(until: Callable[[], T], seconds: float = 120) -> T:
+    """Until something holds; what it was then."""
     deadline = time.monotonic() + seconds
-    while not until():
+    while not (value := until()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+    return value
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def test_the_model_alone_by_path_and_by_version(shared: Project, tmp_path: Path)
     assert (elsewhere.path / "springfield.onnx").read_bytes() == expected
     (elsewhere.path / "springfield.onnx").unlink()
 
-    shared.springfield("compose", "export.calibration=9")
+    shared.springfield("compose", "optimizer.lr=0.004")
     shared.repro()
     shared.commit("another model")
     assert (shared.path / "models/springfield.onnx").read_bytes() != expected

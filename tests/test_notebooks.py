@@ -19,11 +19,11 @@ each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=[p.stem for p
 @pytest.mark.slow
 @each_notebook
 def test_a_notebook_runs_from_top_to_bottom(notebook: Path, project: Project) -> None:
-    """On a tenth of the sample, and on drawn digits in the place of MNIST and CIFAR-10."""
+    """On a fifth of the sample, and on drawn digits in the place of MNIST and CIFAR-10."""
     for data in ("mnist", "cifar10"):
         drawn.put(data, project.path / "conf", project.path / "mirror")
     sample = project.path / "conf/data/sample.yaml"
-    sample.write_text(sample.read_text().replace("sample: 1.0", "sample: 0.1"))
+    sample.write_text(sample.read_text().replace("sample: 1.0", "sample: 0.2"))
     project.commit()
     command = ("jupyter", "execute", "--startup_timeout=300", f"notebooks/{notebook.name}")
     project.run(*command, env={"SPRINGFIELD_MIRROR": "mirror"})

@@ -67,8 +67,7 @@ def test_a_training_killed_at_a_random_moment_ends_as_if_nothing_was(
     finished.springfield("compose", *RECIPE)
     # dash stays between DVC and a stage where bash does not
     dvc = start(finished, "dvc", "repro", "train", SHELL="/bin/sh")
-    wait(lambda: trainers(dvc))
-    (trainer,) = trainers(dvc)
+    (trainer,) = wait(lambda: trainers(dvc))
     moment = random.uniform(2, 14)  # noqa: S311
     print(f"{moment:.2f} s")
     time.sleep(moment)
@@ -141,6 +140,7 @@ def test_two_nodes_end_together_and_go_on(finished: Project, unused_port: int) -
                     "--nproc-per-node=1",
                     "--rdzv-backend=c10d",
                     f"--rdzv-endpoint=127.0.0.1:{unused_port}",
+                    f"--rdzv-conf=is_host={address == '127.0.0.1'}",
                     f"--local-addr={address}",
                     "--no-python",
                     "springfield",
