@@ -17,11 +17,14 @@ from typing import TypeVar
 import pandas as pd
 import psutil
 import pytest
+import torch
 from filelock import FileLock
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 from torch import Tensor
+
+torch.set_num_threads(1)  # threads of two processes get in each other's way
 
 REPOSITORY = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
