@@ -54,3 +54,10 @@ def test_another_experiment_by_name(finished: Project) -> None:
     other.write_text(tiny.replace("experiment: tiny", "experiment: other"))
     output = finished.run("dvc", "exp", "run", "-S", "experiment=other", "-S", "seed=5")
     assert "experiment other: split" in output.stdout + output.stderr
+    client = MlflowClient(finished.store)
+    experiment = client.get_experiment_by_name("other")
+    assert experiment
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.data.params["seed"] == "5"
+    assert run.data.tags["dvc_exp"]
+    assert len(client.get_metric_history(run.info.run_id, "val_accuracy")) == 2
