@@ -167,6 +167,14 @@ def _new_project(path: Path) -> Project:
     return project
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """While one process makes `done`, the other starts with tests that need none of it."""
+    uses = [item for item in items if "done" in getattr(item, "fixturenames", ())]
+    others = [item for item in items if item not in uses]
+    items[:] = uses[:1] + others + uses[1:]
+
+
 @pytest.fixture(scope="session")
 def _fresh(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return _new_project(tmp_path_factory.mktemp("fresh") / "project")
