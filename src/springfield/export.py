@@ -22,7 +22,9 @@ MAX_DIFFERENCE = 1e-3
 MAX_INT8_LOSS = 0.003
 MAX_INT8_FRAMES = 2
 SIDES = ("val", "test", "official_test")
-QUANTIZED = ["Conv", "Gemm", "MatMul"]
+LAYERS = ("Conv", "Gemm", "MatMul")
+BETWEEN = ("Relu", "Concat", "MaxPool")
+"""Quantised too, so that values stay whole numbers from layer to layer."""
 FLOAT_ENDS = (0, 1, 4, 16)
 """Layers at either end, where they are most sensitive, that int8 keeps in float; first none."""
 
@@ -274,7 +276,7 @@ def _quantize(
     with tempfile.TemporaryDirectory() as folder:
         prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        layers = [node.name for node in onnx.load(prepared).graph.node if node.op_type in QUANTIZED]
+        layers = [node.name for node in onnx.load(prepared).graph.node if node.op_type in LAYERS]
         kept = [*layers[:ends], *layers[-ends:]] if ends else []
         quantize_static(
             prepared,
@@ -284,7 +286,7 @@ def _quantize(
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             per_channel=True,
-            op_types_to_quantize=QUANTIZED,
+            op_types_to_quantize=[*LAYERS, *BETWEEN],
             nodes_to_exclude=kept,
             # Ranges by plain extremes let single outliers decide: -2.4 points on real frames.
             extra_options={"CalibMovingAverage": True},
