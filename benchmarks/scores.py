@@ -34,7 +34,7 @@ def main(experiment: str, overrides: list[str]) -> None:
         row = {
             **provenance(hardware()),
             "override": override,
-            "train_seconds": round(pd.read_csv("reports/train/speed.csv")["seconds"].sum()),
+            "epoch_seconds": round(pd.read_csv("reports/train/speed.csv")["seconds"].median(), 1),
             "epochs": len(epochs),
             **{
                 f"{side}_{name}": round(metrics[side][name], 4)

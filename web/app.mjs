@@ -77,7 +77,7 @@ async function load(options) {
   watched = new Set(model.classes.filter((name) => watched.has(name)));
   if (model.gpuFailed) note("note.gpuFailed");
   else if (!model.kept) note(isSecureContext ? "note.storage" : "note.insecure");
-  else if (entries.length) note("note.modelChanged", { name: model.name });
+  else if (entries.some(({ outcome }) => outcome)) note("note.modelChanged", { name: model.name });
   for (const entry of entries) {
     delete entry.outcome;
     delete entry.error;
