@@ -1,11 +1,11 @@
 """How the classifier learns: loss, metrics, optimiser and schedule, for Lightning's Trainer."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from timm.optim import create_optimizer_v2, param_groups_layer_decay
 from torch import Tensor
@@ -19,23 +19,34 @@ from springfield.frames import PADDING
 from springfield.model import Classifier
 
 
-def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Any], None]:
-    """An exponential moving average for `WeightAveraging` whose memory grows with the steps.
+class MovingAverage(WeightAveraging):
+    """An exponential moving average of the weights, whose memory grows with the steps.
 
     Early on it forgets faster, as TensorFlow's `ExponentialMovingAverage` with `num_updates` does,
     so that the first epochs' average is not the weights that training began with.
+
+    Args:
+        decay: the share of the average that a step keeps, from about 9 / (1 - decay) steps on.
     """
 
-    @torch.no_grad()
-    def update(average: list[Tensor], current: list[Tensor], averaged: Any) -> None:
-        kept = torch.clamp((1 + averaged) / (10 + averaged), max=decay)  # stays on the device
-        if average[0].is_floating_point():
-            torch._foreach_mul_(average, kept)
-            torch._foreach_add_(average, torch._foreach_mul(current, 1 - kept))
-        else:  # batch norm's count of batches
-            torch._foreach_copy_(average, current)
+    def __init__(self, decay: float) -> None:
+        @torch.no_grad()
+        def update(average: list[Tensor], current: list[Tensor], averaged: Tensor) -> None:
+            new = 1 - torch.clamp((1 + averaged) / (10 + averaged), max=decay)  # on the device
+            if average[0].is_floating_point():
+                torch._foreach_lerp_(average, current, [new] * len(average))
+            else:  # batch norm's count of batches
+                torch._foreach_copy_(average, current)
 
-    return update
+        super().__init__(multi_avg_fn=update)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Keep the average where the weights will be; Lightning 2.6 puts them there after this."""
+        self._device = trainer.strategy.root_device
+        super().setup(trainer, pl_module, stage)
+        if self._average_model is not None:
+            # PyTorch asks at each step whether it is zero: a GPU would have to be waited for.
+            self._average_model.n_averaged = self._average_model.n_averaged.cpu()
 
 
 class Learner(pl.LightningModule):
@@ -107,6 +118,7 @@ class Learner(pl.LightningModule):
             parameter.requires_grad_(not frozen)
         self.model.train(not frozen)
         self.first_bad = torch.full((), -1, device=self.device)
+        self.epoch_axis = torch.full((), float(self.current_epoch), device=self.device)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Start each epoch's random numbers anew, so that a resumed run draws the same ones."""
@@ -128,7 +140,7 @@ class Learner(pl.LightningModule):
         is_first = (self.first_bad < 0) & ~torch.isfinite(loss.detach())
         self.first_bad = torch.where(is_first, batch_idx, self.first_bad)
         self.log_dict(
-            {"step": float(self.current_epoch), "train_loss": loss.detach()},
+            {"step": self.epoch_axis, "train_loss": loss.detach()},
             on_step=False,
             on_epoch=True,
             sync_dist=True,

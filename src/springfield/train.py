@@ -162,11 +162,11 @@ def train(
     import pytorch_lightning as pl
     import torch
     from filelock import FileLock
-    from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+    from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
     from springfield.frames import Batches, Frames, loader, read_split, to_labels
     from springfield.history import History, curves_plot
-    from springfield.learner import Learner, moving_average
+    from springfield.learner import Learner, MovingAverage
     from springfield.model import Architecture, Classifier, load_backbone, save_checkpoint
     from springfield.store import ImageStore
     from springfield.transforms import Augmentation
@@ -221,9 +221,8 @@ def train(
 
     best, last = two("best", "val_score"), two("last", "epoch")
     history = History(params.batch_size // params.accumulate)
-    own: list[Callback] = [history, best, last]
-    if params.ema:
-        own.append(WeightAveraging(multi_avg_fn=moving_average(params.ema)))
+    own: list[Callback] = [MovingAverage(params.ema)] if params.ema else []
+    own += [history, best, last]  # after it: averaging is not waiting for data
     if params.patience:
         own.append(EarlyStopping("val_score", mode="max", patience=params.patience))
     trainer = _trainer(params, optimizer, hardware, own, loggers)
