@@ -28,7 +28,7 @@ test: $(READY) ## Run the tests.
 	pytest -m "not slow" -n 2
 
 test-all: $(READY) $(if $(shell command -v npm),$(PAGE)) ## Run the long tests: whole pipelines, reruns, experiments, a real browser.
-	pytest -m slow -n 2 --dist loadgroup
+	pytest -m slow -n 3 --dist loadgroup
 
 check: $(READY) ## Lint, format and type checks.
 	ruff check

@@ -17,6 +17,8 @@ from tables import add, hardware, provenance
 BASE = [
     "experiment=simpsons_cpu",
     "split.max_per_class=200",
+    "split.val=0.3",
+    "split.test=0.02",
     "model.input_size=96",
     "train.epochs=5",
 ]

@@ -24,7 +24,7 @@ from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 from torch import Tensor
 
-torch.set_num_threads(1)  # threads of two processes get in each other's way
+torch.set_num_threads(1)  # threads of several processes get in each other's way
 
 REPOSITORY = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
