@@ -44,9 +44,6 @@ class MovingAverage(WeightAveraging):
         """Keep the average where the weights will be; Lightning 2.6 puts them there after this."""
         self._device = trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
-        if self._average_model is not None:
-            # PyTorch asks at each step whether it is zero: a GPU would have to be waited for.
-            self._average_model.n_averaged = self._average_model.n_averaged.cpu()
 
 
 class Learner(pl.LightningModule):
