@@ -117,7 +117,8 @@ def flops(params: Params, classes: list[str]) -> int:
             model.backbone, model.input_size, model.mean, model.std, classes, model.options
         )
     )
-    pixels = torch.zeros(2, 3, model.input_size, model.input_size)
+    side = params.train.input_size or model.input_size
+    pixels = torch.zeros(2, 3, side, side)
     with FlopCounterMode(display=False) as counter:
         network.heads(pixels)[0].sum().backward()  # type: ignore[no-untyped-call]
     return int(counter.get_total_flops()) // 2
@@ -131,9 +132,10 @@ def main() -> None:
     classes, sides = read_split(PREPARED, SPLIT)
     side = sides["train"]
     online = params.augment.online
-    augmentation = Augmentation(online, params.model.input_size) if online else None
+    input_size = params.train.input_size or params.model.input_size
+    augmentation = Augmentation(online, input_size) if online else None
     store = ImageStore(PREPARED / "images.arrow")
-    frames = Frames([store], side.ids, side.labels, params.model.input_size, augmentation)
+    frames = Frames([store], side.ids, side.labels, input_size, augmentation)
     workers = (
         params.hardware.workers if params.hardware.workers is not None else 4 * (device == "cuda")
     )
@@ -160,7 +162,7 @@ def main() -> None:
     row: dict[str, Any] = {
         **provenance(hardware()),
         "backbone": params.model.backbone,
-        "input_size": params.model.input_size,
+        "input_size": input_size,
         "batch_size": size,
         "precision": params.train.precision,
         "compile": params.train.compile,

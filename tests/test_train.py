@@ -208,6 +208,23 @@ def test_inceptions_auxiliary_head_is_for_training_only(finished: Project) -> No
 
 
 @pytest.mark.slow
+def test_training_on_smaller_pictures_than_the_network_is_used_with(finished: Project) -> None:
+    def fast(*overrides: str) -> dict[str, torch.Tensor]:
+        finished.springfield("compose", *overrides)
+        finished.springfield("train", "--preset", "fast")
+        return load_file(finished.path / ".springfield/debug/checkpoint/model.safetensors")
+
+    same, smaller = fast(), fast("train.input_size=32")
+    assert any(not torch.equal(tensor, smaller[name]) for name, tensor in same.items())
+    used = load_checkpoint(finished.path / ".springfield/debug/checkpoint").architecture.input_size
+    assert used == 64
+    finished.springfield("compose", "model=small_cnn_mnist", "train.input_size=32")
+    assert (
+        "train.input_size=32: small_cnn takes pictures of model.input_size=28 only; set it to null"
+    ) in finished.springfield("train", "--preset", "fast", status=1)
+
+
+@pytest.mark.slow
 def test_overfit_learns_64_frames_by_heart_or_says_that_it_cannot(finished: Project) -> None:
     before = len(finished.runs())
     output = finished.springfield("train", "--preset", "overfit")

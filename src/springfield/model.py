@@ -16,8 +16,8 @@ from springfield import small_networks  # noqa: F401 - timm knows them from now 
 from springfield.errors import UserError
 from springfield.files import atomic, write_json
 
-AUXILIARY, AUXILIARY_SIZE = "AuxLogits.", 299
-"""The auxiliary head's name in timm's Inception v3, and the smallest input it takes, in pixels."""
+AUXILIARY = "AuxLogits."
+"""The auxiliary head's name in timm's Inception v3."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Classifier(nn.Module):
         auxiliary: with the second head that Inception v3 has for training, at 299 pixels or more.
 
     Raises:
-        UserError: timm has no such backbone, or it has not these options or no auxiliary head.
+        UserError: timm has no such backbone, or it has not these options.
     """
 
     mean: Tensor
@@ -57,13 +57,6 @@ class Classifier(nn.Module):
             near = timm.list_models(f"*{architecture.backbone.split('_')[0]}*")[:3]
             hint = f"; near it: {', '.join(near)}" if near else ""
             raise UserError(f"model.backbone: timm has no '{architecture.backbone}'{hint}")
-        if auxiliary and (
-            architecture.backbone != "inception_v3" or architecture.input_size < AUXILIARY_SIZE
-        ):
-            raise UserError(
-                f"train.auxiliary: only inception_v3 from {AUXILIARY_SIZE} pixels on has an "
-                "auxiliary head; set it to 0"
-            )
         options = {**architecture.options, **({"aux_logits": True} if auxiliary else {})}
         try:
             backbone = timm.create_model(

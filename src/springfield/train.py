@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from pytorch_lightning import Callback
     from pytorch_lightning.loggers import Logger
 
+    from springfield.model import Classifier
+
+AUXILIARY_SIZE = 299
+"""The smallest input, in pixels, that the auxiliary head of timm's Inception v3 takes."""
+
 
 @dataclass
 class ModelParams:
@@ -83,6 +88,9 @@ class TrainParams:
     """The same for pasting a piece of one picture into another; with both, each batch draws one."""
     auxiliary: float
     """Weight of the loss of Inception's auxiliary head (299 pixels or more); 0: no such head."""
+    input_size: int | None
+    """Side in pixels of what the network sees in training; none: the model's. Smaller is faster and
+    can be better: crops show things larger than the whole picture does (Touvron et al., 2019)."""
     balance: float
     """0: each frame once an epoch; 1: each class as often as the others; between: between."""
     ema: float
@@ -97,6 +105,8 @@ class TrainParams:
         for name in ("mixup", "cutmix", "auxiliary"):
             if (value := getattr(self, name)) < 0:
                 raise UserError(f"train.{name}={value} must not be negative")
+        if self.input_size is not None and self.input_size < 1:
+            raise UserError(f"train.input_size={self.input_size} must be at least 1")
         if not 0 <= self.ema < 1:
             raise UserError(f"train.ema={self.ema} must be at least 0 and below 1")
 
@@ -171,6 +181,12 @@ def train(
     from springfield.store import ImageStore
     from springfield.transforms import Augmentation
 
+    size = params.input_size or model.input_size
+    if params.auxiliary and (model.backbone != "inception_v3" or size < AUXILIARY_SIZE):
+        raise UserError(
+            f"train.auxiliary: only inception_v3 from {AUXILIARY_SIZE} pixels on has an auxiliary "
+            "head; set it to 0"
+        )
     pl.seed_everything(seed, verbose=False)
     stores = [ImageStore(folder / "images.arrow") for folder in (prepared, augmented)]
     copies = pd.read_csv(augmented / "index.csv", keep_default_na=False, dtype=str)
@@ -188,6 +204,8 @@ def train(
         model.drop_rate,
         auxiliary=params.auxiliary > 0,
     )
+    if size != model.input_size:
+        _check_takes(classifier, size)
     if model.weights:
         weights.mkdir(parents=True, exist_ok=True)
         with FileLock(weights / "lock"):  # torchrun starts all processes at once
@@ -235,19 +253,19 @@ def train(
     workers = hardware.workers
     if workers is None:
         workers = 0 if trainer.strategy.root_device.type == "cpu" else 4
-    size = (params.batch_size, rank, world)
-    augmentation = Augmentation(online, model.input_size) if online else None
+    batches = (params.batch_size, rank, world)
+    augmentation = Augmentation(online, size) if online else None
     with _explained(params):
         trainer.fit(
             learner,
             loader(
-                Frames(stores, ids, labels, model.input_size, augmentation, seed),
-                Batches(len(ids), *size, weights=balanced, seed=seed, pieces=params.accumulate),
+                Frames(stores, ids, labels, size, augmentation, seed),
+                Batches(len(ids), *batches, weights=balanced, seed=seed, pieces=params.accumulate),
                 workers,
             ),
             loader(
                 Frames(stores[:1], val.ids, val.labels, model.input_size),
-                Batches(len(val.ids), *size, pieces=params.accumulate),
+                Batches(len(val.ids), *batches, pieces=params.accumulate),
                 workers,
             ),
             ckpt_path=_resumable(work),
@@ -264,6 +282,20 @@ def train(
         metrics.to_csv(partial / "metrics.csv", index=False, lineterminator="\n")
         speed.to_csv(partial / "speed.csv", index=False, lineterminator="\n")
         curves_plot(metrics, speed, partial / "curves.png")
+
+
+def _check_takes(model: "Classifier", size: int) -> None:
+    """See that a network made for one size of pictures can learn from another."""
+    import torch
+
+    try:
+        with torch.inference_mode():
+            model.eval().logits(torch.zeros(1, 3, size, size))
+    except (AssertionError, RuntimeError) as error:
+        raise UserError(
+            f"train.input_size={size}: {model.architecture.backbone} takes pictures of "
+            f"model.input_size={model.architecture.input_size} only; set it to null"
+        ) from error
 
 
 def _resumable(work: Path) -> Path | None:
