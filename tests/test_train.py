@@ -214,13 +214,14 @@ def test_training_on_smaller_pictures_than_the_network_is_used_with(finished: Pr
         finished.springfield("train", "--preset", "fast")
         return load_file(finished.path / ".springfield/debug/checkpoint/model.safetensors")
 
-    same, smaller = fast(), fast("train.input_size=32")
+    same, smaller = fast(), fast("train.input_size=24")
     assert any(not torch.equal(tensor, smaller[name]) for name, tensor in same.items())
     used = load_checkpoint(finished.path / ".springfield/debug/checkpoint").architecture.input_size
-    assert used == 64
-    finished.springfield("compose", "model=small_cnn_mnist", "train.input_size=32")
+    assert used == 32
+    fixed = ("model=small_cnn_mnist", "model.backbone=small_cnn", "model.input_size=28")
+    finished.springfield("compose", *fixed, "train.input_size=24")
     assert (
-        "train.input_size=32: small_cnn takes pictures of model.input_size=28 only; set it to null"
+        "train.input_size=24: small_cnn takes pictures of model.input_size=28 only; set it to null"
     ) in finished.springfield("train", "--preset", "fast", status=1)
 
 
