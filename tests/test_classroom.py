@@ -131,7 +131,7 @@ def test_the_small_resnet_starts_at_full_resolution() -> None:
     model = classifier("small_resnet")
     image = np.zeros((32, 32, 3), np.uint8)
     maps = inside.feature_maps(model, image, ["conv1", "layer1.0.conv2"])
-    assert {each.shape for each in maps.values()} == {(64, 32, 32)}
+    assert {each.shape for each in maps.values()} == {(32, 32, 32)}
 
 
 def test_options_that_a_network_does_not_take_are_named() -> None:
