@@ -28,7 +28,7 @@ from springfield.store import ImageStore
 from . import drawn
 from .conftest import REPOSITORY, Project
 
-EXPERIMENTS = ["mnist", "mnist_resnet", "fashion_mnist", "cifar10", "cifar10_resnet", "cifar100"]
+EXPERIMENTS = ["mnist", "mnist_deep", "fashion_mnist", "cifar10", "cifar10_deep", "cifar100"]
 SMALL = [
     "train.epochs=1", "train.batch_size=80", "train.precision=32-true", "evaluate.baseline=false",
     "export.calibration=4",
@@ -127,11 +127,12 @@ def test_the_courseworks_cifar_network_looks_at_crops() -> None:
     assert len(torch.unique(answers.round(decimals=4), dim=0)) > 20
 
 
-def test_the_small_resnet_starts_at_full_resolution() -> None:
-    model = classifier("small_resnet")
-    image = np.zeros((32, 32, 3), np.uint8)
-    maps = inside.feature_maps(model, image, ["conv1", "layer1.0.conv2"])
-    assert {each.shape for each in maps.values()} == {(32, 32, 32)}
+def test_the_deep_network_starts_at_full_resolution_and_takes_any_size() -> None:
+    model = classifier("small_cnn_deep").eval()
+    layers = inside.convolutions(model)
+    maps = inside.feature_maps(model, np.zeros((32, 32, 3), np.uint8), list(layers))
+    assert [each.shape[1] for each in maps.values()] == [32, 32, 16, 16, 8, 8, 4]
+    assert model.logits(torch.zeros(2, 3, 47, 47)).shape == (2, 10)
 
 
 def test_options_that_a_network_does_not_take_are_named() -> None:

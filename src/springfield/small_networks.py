@@ -1,24 +1,18 @@
-"""Networks for pictures of about 30 pixels, registered with timm beside its own."""
+"""A network for pictures of about 30 pixels, registered with timm beside its own."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
-from timm.models.resnet import BasicBlock, ResNet
 from torch import Tensor, nn
 
-default_cfgs = generate_default_cfgs(
-    {
-        "small_cnn.untrained": {"classifier": "head"},
-        "small_resnet.untrained": {"classifier": "fc"},
-    }
-)
+default_cfgs = generate_default_cfgs({"small_cnn.untrained": {"classifier": "head"}})
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution with ReLU, which a max-pooling of 2 x 2 follows."""
+    """A convolution with ReLU."""
 
     width: int
     """Filters."""
@@ -28,6 +22,8 @@ class Convolution:
     """With a border of zeros, so that the side stays what it is."""
     norm: bool = False
     """With batch norm before ReLU."""
+    pool: bool = True
+    """With a max-pooling of 2 x 2 after it."""
 
 
 class SmallCNN(nn.Module):
@@ -38,6 +34,8 @@ class SmallCNN(nn.Module):
         dense: widths of the dense layers before the last one.
         img_size: side of the input in pixels.
         channels: 3: red, green and blue; 1: their mean.
+        global_pool: what the dense layers see of each filter is its maximum, not its value at each
+            place; then the input may have another side, too.
         crop: side of the part that it looks at, in pixels: anywhere in training, the middle
             otherwise; 0: all of the input.
         num_classes: width of the last layer.
@@ -50,6 +48,7 @@ class SmallCNN(nn.Module):
         dense: list[int],
         img_size: int,
         channels: int = 3,
+        global_pool: bool = False,
         crop: int = 0,
         num_classes: int = 10,
         in_chans: int = 3,
@@ -62,14 +61,20 @@ class SmallCNN(nn.Module):
         width, side = channels, crop or img_size
         for layer in (Convolution(**arguments) for arguments in convolutions):
             padding = layer.kernel // 2 if layer.pad else 0
-            side = (side - (0 if layer.pad else layer.kernel - 1)) // 2
+            side -= 0 if layer.pad else layer.kernel - 1
             layers.append(
                 nn.Conv2d(width, layer.width, layer.kernel, padding=padding, bias=not layer.norm)
             )
             if layer.norm:
                 layers.append(nn.BatchNorm2d(layer.width))
-            layers += [nn.ReLU(), nn.MaxPool2d(2)]
+            layers.append(nn.ReLU())
+            if layer.pool:
+                layers.append(nn.MaxPool2d(2))
+                side //= 2
             width = layer.width
+        if global_pool:
+            layers.append(nn.AdaptiveMaxPool2d(1))
+            side = 1
         layers.append(nn.Flatten())
         width *= side * side
         for outputs in dense:
@@ -107,19 +112,3 @@ def small_cnn(pretrained: bool = False, **options: Any) -> SmallCNN:
     """A `SmallCNN`."""
     model: SmallCNN = build_model_with_cfg(SmallCNN, "small_cnn", pretrained, **options)
     return model
-
-
-@register_model
-def small_resnet(pretrained: bool = False, **options: Any) -> nn.Module:
-    """A ResNet of timm (He et al., 2016) with one block a stage, for small pictures.
-
-    It starts with a 3 x 3 convolution of stride 1 and without pooling, so that the first stage
-    sees every pixel.
-    """
-    options = {"block": BasicBlock, "layers": (1, 1, 1, 1), **options}
-    model: Any = build_model_with_cfg(ResNet, "small_resnet", pretrained, **options)
-    model.conv1 = nn.Conv2d(3, model.conv1.out_channels, 3, padding=1, bias=False)
-    nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
-    model.maxpool = nn.Identity()
-    network: nn.Module = model
-    return network
