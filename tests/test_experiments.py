@@ -61,3 +61,12 @@ def test_another_experiment_by_name(finished: Project) -> None:
     assert run.data.params["seed"] == "5"
     assert run.data.tags["dvc_exp"]
     assert len(client.get_metric_history(run.info.run_id, "val_accuracy")) == 2
+
+
+def test_experiments_of_a_commit_whose_artifacts_are_elsewhere(project: Project) -> None:
+    """The second one finds the first stages in the run cache, and dvc.lock names what is not there."""
+    project.run("dvc", "exp", "run", "-S", "train.epochs=1")
+    project.run("git", "checkout", "--", "dvc.lock", "params.yaml", "reports")
+    output = project.run("dvc", "exp", "run", "-S", "train.epochs=1", "-S", "optimizer.lr=0.01")
+    assert "Stage 'split' is cached" in output.stdout
+    assert "Running stage 'train'" in output.stdout

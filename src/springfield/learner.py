@@ -115,7 +115,7 @@ class Learner(pl.LightningModule):
             parameter.requires_grad_(not frozen)
         self.model.train(not frozen)
         self.first_bad = torch.full((), -1, device=self.device)
-        self.epoch_axis = torch.full((), float(self.current_epoch), device=self.device)
+        self.loss_sum = torch.zeros((), device=self.device)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Start each epoch's random numbers anew, so that a resumed run draws the same ones."""
@@ -136,27 +136,28 @@ class Learner(pl.LightningModule):
             loss = loss + self.auxiliary * other
         is_first = (self.first_bad < 0) & ~torch.isfinite(loss.detach())
         self.first_bad = torch.where(is_first, batch_idx, self.first_bad)
-        self.log_dict(
-            {"step": self.epoch_axis, "train_loss": loss.detach()},
-            on_step=False,
-            on_epoch=True,
-            sync_dist=True,
-        )
+        self.loss_sum += loss.detach()
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Stop when the loss is no number any more.
+        """Stop when the loss is no number any more; log its mean at the end of the epoch.
 
         Raises:
             UserError: which step it was.
         """
+        last = self.trainer.is_last_batch
         # Asking the device makes it wait, so not at each step.
-        if (batch_idx % 50 == 0 or self.trainer.is_last_batch) and (
-            step := int(self.first_bad)
-        ) >= 0:
+        if (batch_idx % 50 == 0 or last) and (step := int(self.first_bad)) >= 0:
             raise UserError(
                 f"the loss is not finite since epoch {self.current_epoch}, step {step}; lower "
                 "optimizer.lr, set optimizer.clip, or take another train.precision"
+            )
+        if last:  # logging each step takes milliseconds, which small networks do not have
+            self.log_dict(
+                {"step": float(self.current_epoch), "train_loss": self.loss_sum / (batch_idx + 1)},
+                on_step=False,
+                on_epoch=True,
+                sync_dist=True,
             )
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
