@@ -64,7 +64,7 @@ def test_another_experiment_by_name(finished: Project) -> None:
 
 
 def test_experiments_of_a_commit_whose_artifacts_are_elsewhere(project: Project) -> None:
-    """The second one finds the first stages in the run cache, and dvc.lock names what is not there."""
+    """The second one finds the first stages in the run cache; dvc.lock names what is not there."""
     project.run("dvc", "exp", "run", "-S", "train.epochs=1")
     project.run("git", "checkout", "--", "dvc.lock", "params.yaml", "reports")
     output = project.run("dvc", "exp", "run", "-S", "train.epochs=1", "-S", "optimizer.lr=0.01")
