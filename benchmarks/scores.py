@@ -2,7 +2,8 @@
 
     SPRINGFIELD_MIRROR=../shared python benchmarks/scores.py simpsons_cpu split=grouped split=random
 
-Rows are added to benchmarks/results/<experiment>.csv. Commit first: each row names its commit.
+Rows are added to benchmarks/results/<experiment>.csv, the curves of training to
+<experiment>_epochs.csv. Commit first: each row names its commit.
 """
 
 import json
@@ -30,11 +31,12 @@ def main(experiment: str, overrides: list[str]) -> None:
         options = [option for change in chosen for option in ("-S", change)]
         subprocess.run(["dvc", "exp", "run", *options], check=True)
         metrics = json.loads(Path("reports/metrics.json").read_text())
-        epochs = pd.read_csv("reports/train/metrics.csv")
+        speed = pd.read_csv("reports/train/speed.csv")
+        epochs = pd.read_csv("reports/train/metrics.csv").merge(speed, on="epoch")
+        run = {**provenance(hardware()), "override": override}
         row = {
-            **provenance(hardware()),
-            "override": override,
-            "epoch_seconds": round(pd.read_csv("reports/train/speed.csv")["seconds"].median(), 1),
+            **run,
+            "epoch_seconds": round(speed["seconds"].median(), 1),
             "epochs": len(epochs),
             **{
                 f"{side}_{name}": round(metrics[side][name], 4)
@@ -44,6 +46,8 @@ def main(experiment: str, overrides: list[str]) -> None:
             "test_15_accuracy": round(few_of_each(15), 4),
         }
         add(table, [row])
+        curve = epochs.round(5).assign(**run)[[*run, *epochs]]
+        add(table.with_stem(f"{experiment}_epochs"), curve.to_dict("records"))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def provenance(hardware: str) -> dict[str, str]:
     return {"date": today, "commit": commit, "hardware": hardware}
 
 
-def add(table: Path, rows: list[dict[str, Any]]) -> None:
+def add(table: Path, rows: list[dict[Any, Any]]) -> None:
     """Add rows to a CSV file; columns that only some rows have are empty in the others."""
     table.parent.mkdir(exist_ok=True)
     before = [pd.read_csv(table, dtype=str, keep_default_na=False)] if table.exists() else []

@@ -31,7 +31,7 @@ def code(module: str) -> Callable[[Project], object]:
 # `config` tells about every change of params.yaml; what else runs is listed.
 CASES: dict[str, tuple[Callable[[Project], object], list[str]]] = {
     "param of download": (param("data.source.sample=0.11"), STAGES[1:]),
-    "param of prepare": (param("prepare.shorter_side=50"), STAGES[2:]),
+    "param of prepare": (param("prepare.shorter_side=50"), ["prepare", "augment", *TRAINED]),
     "param of split": (param("split.val=0.25"), ["split", "augment", *TRAINED]),
     "param of augment, offline": (param("augment.offline.floor=9"), ["augment", *TRAINED]),
     "param of augment, online": (param("augment.online=[]"), ["augment", *TRAINED]),

@@ -256,8 +256,19 @@ def test_every_experiment_trains(finished: Project, experiment: Path) -> None:
     finished.springfield("train", "--preset", "fast")
 
 
-def test_a_batch_that_processes_cannot_share_is_refused(finished: Project) -> None:
-    finished.springfield("compose", "hardware.devices=2", "train.batch_size=15")
-    output = finished.springfield("train", status=1)
-    assert "train.batch_size=15 cannot be divided by 2 devices" in output
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (
+            ("hardware.devices=2", "train.batch_size=15"),
+            "train.batch_size=15 cannot be divided by 2 devices",
+        ),
+        (("optimizer.name=adamm",), "optimizer.name: timm has no 'adamm'; near it: adam"),
+    ],
+)
+def test_params_that_cannot_be_trained_with_are_refused(
+    finished: Project, params: tuple[str], message: str
+) -> None:
+    finished.springfield("compose", *params)
+    assert message in finished.springfield("train", status=1)
     assert len(finished.runs()) == 1
