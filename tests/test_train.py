@@ -81,7 +81,7 @@ def test_the_same_params_give_the_same_checkpoint(finished: Project) -> None:
 
 
 def test_the_same_training_does_not_run_twice_at_once(finished: Project) -> None:
-    finished.springfield("compose", "train.epochs=30")
+    finished.springfield("compose", "train.epochs=1000")
     process = subprocess.Popen(
         ["springfield", "train"], cwd=finished.path, env=finished.env, start_new_session=True
     )
