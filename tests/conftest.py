@@ -110,9 +110,14 @@ class Project:
         return list(client.search_runs([experiment.experiment_id], order_by=["start_time"]))
 
     def curve(self, metric: str) -> list[int]:
-        """The steps of a metric of its newest run, as often as they are there."""
+        """The steps of a metric of its newest run, as often as they are there.
+
+        What a training that was killed did not send any more is sent at the end: the steps of the
+        history need not come in order.
+        """
         run_id = self.runs()[-1].info.run_id
-        return [point.step for point in MlflowClient(self.store).get_metric_history(run_id, metric)]
+        history = MlflowClient(self.store).get_metric_history(run_id, metric)
+        return sorted(point.step for point in history)
 
     @property
     def store(self) -> str:
