@@ -18,12 +18,17 @@ def main(experiment: str, measured: Path, devices: str) -> None:
         n: pd.read_csv(measured / f"speed-{n}/speed.csv")["images_per_second"].iloc[1:].median()
         for n in ("1", devices)
     }
+    accuracies = {
+        n: pd.read_csv(measured / f"speed-{n}/metrics.csv")["val_accuracy"].iloc[-1]
+        for n in ("1", devices)
+    }
     for n in ("1", devices):
         row = {
             **provenance(hardware()),
             "experiment": experiment,
             "devices": n,
             "images_per_second": round(speeds[n], 1),
+            "val_accuracy": round(accuracies[n], 4),
             "efficiency": round(speeds[n] / speeds["1"] / int(n), 3),
             "steps_compared": len(losses[n]),
             "largest_loss_difference": float(f"{(losses[n] - losses['1']).abs().max():.2g}"),
