@@ -221,7 +221,8 @@ def test_training_on_smaller_pictures_than_the_network_is_used_with(finished: Pr
     fixed = ("model=small_cnn_mnist", "model.backbone=small_cnn", "model.input_size=28")
     finished.springfield("compose", *fixed, "train.input_size=24")
     assert (
-        "train.input_size=24: small_cnn takes pictures of model.input_size=28 only; set it to null"
+        "train.input_size=24: small_cnn cannot take pictures of this size; set it to null, for "
+        "model.input_size=28"
     ) in finished.springfield("train", "--preset", "fast", status=1)
 
 

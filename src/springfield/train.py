@@ -293,8 +293,8 @@ def _check_takes(model: "Classifier", size: int) -> None:
             model.eval().logits(torch.zeros(1, 3, size, size))
     except (AssertionError, RuntimeError) as error:
         raise UserError(
-            f"train.input_size={size}: {model.architecture.backbone} takes pictures of "
-            f"model.input_size={model.architecture.input_size} only; set it to null"
+            f"train.input_size={size}: {model.architecture.backbone} cannot take pictures of this "
+            f"size; set it to null, for model.input_size={model.architecture.input_size}"
         ) from error
 
 
