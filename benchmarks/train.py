@@ -2,18 +2,18 @@
 
     make bench-train [EXPERIMENT=simpsons_cpu]
 
-With the network, precision, batch size and augmentation of params.yaml, on one device, in turns:
-the train stage; a bare loop on the same frames and loader; the same loop on one batch that is
-always there, which no data can slow down. Rounds are short, and speeds compared within each,
-because a machine's own speed changes. Medians are added to benchmarks/results/train.csv.
+With the network, precision, batch size and augmentation of params.yaml, on one device: the train
+stage; a bare loop on the same frames and loader; the same loop on one batch that is always there,
+which no data can slow down. They take turns within the stage's epochs, some seconds each, because
+a machine's own speed changes. A row is added to benchmarks/results/train.csv.
 """
 
-import statistics
+import math
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 from tables import add, hardware, provenance
 from torch.nn import functional
+from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.flop_counter import FlopCounterMode
 
 from springfield.compose import Params, load
@@ -32,7 +33,12 @@ from springfield.transforms import Augmentation
 
 PREPARED, SPLIT = Path("data/prepared"), Path("data/split.csv")
 RESULTS = Path("benchmarks/results/train.csv")
-ROUNDS, WARM_UP, SECONDS = 9, 5, 12
+WARM_UP = 5
+"""Steps."""
+SECONDS = 90
+"""Of the stage, about."""
+TURN = {"cpu": 1, "cuda": 15}
+"""Seconds. What a GPU's loaders fetch while others take theirs must not count."""
 PRECISIONS = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 """Dense bf16 operations per second that NVIDIA's data sheets state."""
@@ -40,8 +46,10 @@ PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
-def bare(params: Params, classes: list[str], batches: Iterable[Batch], device: str) -> float:
-    """Images per second of the loop that a tutorial would write."""
+def bare(
+    params: Params, classes: list[str], batches: Iterable[Batch], device: str
+) -> Iterator[int]:
+    """The loop that a tutorial would write; after each step, how many images it took."""
     model = params.model
     architecture = Architecture(
         model.backbone, model.input_size, model.mean, model.std, classes, model.options
@@ -52,11 +60,7 @@ def bare(params: Params, classes: list[str], batches: Iterable[Batch], device: s
     if params.train.compile:
         classifier.backbone.compile()
     dtype = PRECISIONS[params.train.precision]
-    images_seen, started = 0, 0.0
-    for step, (images, labels) in enumerate(batches):
-        if step == WARM_UP:
-            _wait(device)
-            images_seen, started = 0, time.perf_counter()
+    for images, labels in batches:
         images = images.to(device, non_blocking=True)
         labels = labels.to(device, non_blocking=True)
         with torch.autocast(device, dtype, enabled=dtype != torch.float32):
@@ -65,9 +69,15 @@ def bare(params: Params, classes: list[str], batches: Iterable[Batch], device: s
         optimizer.zero_grad()
         loss.backward()  # type: ignore[union-attr]
         optimizer.step()
-        images_seen += len(images)
+        yield len(images)
+
+
+def timed(loop: Iterator[int], steps: int, device: str) -> tuple[int, float]:
+    """Images and seconds of the loop's next steps."""
+    started = time.perf_counter()
+    images = sum(next(loop) for _ in range(steps))
     _wait(device)
-    return images_seen / (time.perf_counter() - started)
+    return images, time.perf_counter() - started
 
 
 def _wait(device: str) -> None:
@@ -75,8 +85,55 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def stage(params: Params, steps: int, folder: Path) -> "pd.Series[float]":
-    """The speed of an epoch of the train stage, after one that warms up."""
+class Turns:
+    """Let other loops take turns with the stage: called after each step of an optimiser.
+
+    Args:
+        first: the stage's step after which they are made ready; it warms up until then.
+        every: steps of a turn.
+        loops: what takes turns.
+        device: where.
+    """
+
+    def __init__(
+        self, first: int, every: int, loops: dict[str, Iterator[int]], device: str
+    ) -> None:
+        self.first = first
+        self.every = every
+        self.loops = loops
+        self.device = device
+        self.step = 0
+        self.busy = False
+        self.peak_memory = 0
+        self.away = 0.0
+        """Seconds that the stage did not have."""
+        self.images = dict.fromkeys(loops, 0)
+        self.seconds = dict.fromkeys(loops, 0.0)
+
+    def __call__(self, *_: Any) -> None:
+        """Count a step of the stage; after some, let the others run as many."""
+        if self.busy:
+            return
+        self.step += 1
+        if self.step < self.first or (self.step - self.first) % self.every:
+            return
+        _wait(self.device)
+        self.busy, started = True, time.perf_counter()
+        if self.step == self.first:
+            self.peak_memory = torch.cuda.max_memory_allocated() if self.device == "cuda" else 0
+            for loop in self.loops.values():
+                timed(loop, WARM_UP, self.device)
+        else:
+            for name, loop in self.loops.items():
+                images, seconds = timed(loop, self.every, self.device)
+                self.images[name] += images
+                self.seconds[name] += seconds
+            self.away += time.perf_counter() - started
+        self.busy = False
+
+
+def stage(params: Params, steps: int, epochs: int, folder: Path) -> pd.DataFrame:
+    """The speed of each epoch of the train stage."""
     frames = pd.read_csv(SPLIT, dtype=str)[["id", "split"]]
     size = params.train.batch_size
     chosen = [
@@ -91,7 +148,7 @@ def stage(params: Params, steps: int, folder: Path) -> "pd.Series[float]":
     train(
         replace(params.model, weights=None, pretrained=None),
         params.optimizer,
-        replace(params.train, epochs=2, head_epochs=0, balance=0.0, accumulate=1),
+        replace(params.train, epochs=epochs, head_epochs=0, balance=0.0, accumulate=1, patience=0),
         params.augment.online,
         params.seed,
         replace(params.hardware, devices=1, nodes=1),
@@ -107,7 +164,7 @@ def stage(params: Params, steps: int, folder: Path) -> "pd.Series[float]":
         made_from={},
         loggers=[],
     )
-    return pd.read_csv(folder / "train/speed.csv").iloc[-1]
+    return pd.read_csv(folder / "train/speed.csv")
 
 
 def flops(params: Params, classes: list[str]) -> int:
@@ -126,7 +183,7 @@ def flops(params: Params, classes: list[str]) -> int:
 
 
 def main() -> None:
-    """Measure in turns, and note medians."""
+    """Measure, and note."""
     params = load(Path("params.yaml"))
     device = "cuda" if torch.cuda.is_available() and params.hardware.accelerator != "cpu" else "cpu"
     size = params.train.batch_size
@@ -142,30 +199,30 @@ def main() -> None:
     )
     one = frames[[(0, row) for row in range(size)]]
 
-    def batches(steps: int) -> Iterable[Batch]:
-        return loader(frames, Batches(steps * size, size, seed=params.seed), workers)
+    def real() -> Iterator[int]:
+        batches = loader(frames, Batches(len(side.ids), size, seed=params.seed), workers)
+        return bare(params, classes, chain.from_iterable(repeat(batches)), device)
 
-    trial = bare(params, classes, batches(WARM_UP + 10), device)
-    steps = max(WARM_UP + 10, min(len(side.ids) // size, int(SECONDS * trial / size)))
-    there = tuple(tensor.to(device) for tensor in one)
-    speeds: dict[str, list[float]] = {"stage": [], "bare": [], "synthetic": [], "waiting": []}
-    peak_memory = 0
-    for _ in range(ROUNDS):
-        if device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-        with tempfile.TemporaryDirectory() as folder:
-            epoch = stage(params, steps, Path(folder))
-        if device == "cuda":
-            peak_memory = torch.cuda.max_memory_allocated()
-        speeds["stage"].append(epoch["images_per_second"])
-        speeds["waiting"].append(epoch["waiting_share"])
-        speeds["bare"].append(bare(params, classes, batches(steps), device))
-        speeds["synthetic"].append(bare(params, classes, repeat(there, steps), device))  # type: ignore[arg-type]
-    median = {name: statistics.median(values) for name, values in speeds.items()}
-    to_bare, to_synthetic = (
-        statistics.median(a / b for a, b in zip(speeds["stage"], speeds[other], strict=True))
-        for other in ("bare", "synthetic")
-    )
+    trial = real()
+    timed(trial, WARM_UP, device)
+    images, seconds = timed(trial, 10, device)
+    del trial
+    wanted = SECONDS * images / seconds / size
+    epochs = math.ceil(wanted / (len(side.ids) // size))
+    steps = math.ceil(wanted / epochs)
+    there = (one[0].to(device), one[1].to(device))
+    loops = {"bare": real(), "synthetic": bare(params, classes, repeat(there), device)}
+    turns = Turns(steps, math.ceil(TURN[device] * images / seconds / size), loops, device)
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    with tempfile.TemporaryDirectory() as folder:
+        handle = register_optimizer_step_post_hook(turns)
+        speed = stage(params, steps, 1 + epochs, Path(folder)).iloc[1:]
+        handle.remove()
+    epoch_seconds = steps * size / speed["images_per_second"]
+    own_seconds = epoch_seconds.sum() - turns.away
+    stage_speed = epochs * steps * size / own_seconds
+    speeds = {name: turns.images[name] / turns.seconds[name] for name in loops}
     row: dict[str, Any] = {
         **provenance(hardware()),
         "backbone": params.model.backbone,
@@ -173,22 +230,19 @@ def main() -> None:
         "batch_size": size,
         "precision": params.train.precision,
         "compile": params.train.compile,
-        "steps": steps,
-        **{
-            f"{name}_images_per_second": round(median[name], 1)
-            for name in ("stage", "bare", "synthetic")
-        },
-        "stage_to_bare": round(to_bare, 3),
-        "stage_to_synthetic": round(to_synthetic, 3),
-        "waiting_share": round(median["waiting"], 4),
+        "steps": epochs * steps,
+        "stage_images_per_second": round(stage_speed, 1),
+        **{f"{name}_images_per_second": round(value, 1) for name, value in speeds.items()},
+        **{f"stage_to_{name}": round(stage_speed / value, 3) for name, value in speeds.items()},
+        "waiting_share": round((speed["waiting_share"] * epoch_seconds).sum() / own_seconds, 4),
         "peak_memory_gib": "",
         "share_of_peak": "",
     }
     if device == "cuda":
-        row["peak_memory_gib"] = round(peak_memory / 2**30, 1)
+        row["peak_memory_gib"] = round(turns.peak_memory / 2**30, 1)
         for name, peak in PEAKS.items():
             if name in torch.cuda.get_device_name():
-                row["share_of_peak"] = round(median["stage"] * flops(params, classes) / peak, 3)
+                row["share_of_peak"] = round(stage_speed * flops(params, classes) / peak, 3)
     add(RESULTS, [row])
     for name, value in row.items():
         print(f"{name:28} {value}")
