@@ -4,8 +4,8 @@
 
 With the network, precision, batch size and augmentation of params.yaml, on one device: the train
 stage; a bare loop on the same frames and loader; the same loop on one batch that is always there,
-which no data can slow down. They take turns within the stage's epochs, a second or more each, because
-a machine's own speed changes. A row is added to benchmarks/results/train.csv.
+which no data can slow down. They take turns within the stage's epochs, a second or more each,
+because a machine's own speed changes. A row is added to benchmarks/results/train.csv.
 """
 
 import math
