@@ -45,8 +45,8 @@ def interrupt_in(project: Project, stage: str, delay: float, begun: str) -> str:
     log = project.path / ".springfield.log"
     with log.open("w") as file:
         process = subprocess.Popen(
-            ["dvc", "repro"], cwd=project.path, env=project.env, stdout=file,
-            stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_heed_ctrl_c,
+            ["dvc", "repro"], cwd=project.path, env={**project.env, "PYTHONFAULTHANDLER": "1"},
+            stdout=file, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_heed_ctrl_c,
         )  # fmt: skip
         deadline = time.monotonic() + 120
         while f"experiment tiny: {stage}" not in log.read_text() or not any(
@@ -56,7 +56,13 @@ def interrupt_in(project: Project, stage: str, delay: float, begun: str) -> str:
             time.sleep(0.02)
         time.sleep(delay)
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(timeout=60) != 0
+        try:
+            assert process.wait(timeout=60) != 0, log.read_text()
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGABRT)  # each says where it was
+            time.sleep(5)
+            os.killpg(process.pid, signal.SIGKILL)
+            pytest.fail(log.read_text())
     return log.read_text()
 
 
@@ -82,6 +88,28 @@ def test_ctrl_c_in_each_stage_leaves_nothing_half_written(
         project.run("dvc", "repro", "--single-item", stage)
         assert content(project.path / OUTS[stage]) == content(done.path / OUTS[stage]), stage
     assert project.repro() in ([], ["config"])
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_ctrl_c_in_a_callback_is_not_lost(times: int) -> None:
+    """Python drops what a callback of the garbage collection raises, also an interrupt."""
+    program = f"""
+import signal, time, weakref
+from springfield.processes import heed_ctrl_c_anywhere
+heed_ctrl_c_anywhere()
+class Thing: pass
+things = [Thing() for _ in range({times})]
+callbacks = [weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT)) for thing in things]
+things.clear()
+print("dropped", flush=True)
+time.sleep(30)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=20,
+        preexec_fn=_heed_ctrl_c,
+    )  # fmt: skip
+    assert result.stdout == "dropped\n"
+    assert "KeyboardInterrupt" in result.stderr
 
 
 @pytest.mark.parametrize("delay", [0.1, 0.25, 0.4, 0.6])

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from springfield.errors import UserError
-from springfield.processes import end_with_parent
+from springfield.processes import end_with_parent, heed_ctrl_c_anywhere
 from springfield.progress import console
 
 if TYPE_CHECKING:
@@ -542,6 +542,7 @@ def main() -> None:
     atexit.register(gc.freeze)  # collecting garbage as it ends would take it seconds
     for name, value in MLFLOW.items():
         os.environ.setdefault(name, value)
+    heed_ctrl_c_anywhere()
     if "DVC_STAGE" in os.environ:  # a killed DVC leaves nothing running behind
         end_with_parent()
     try:

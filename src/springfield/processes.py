@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
 from types import FrameType
+from typing import Any
 
 
 def end_with_parent() -> None:
@@ -17,6 +18,22 @@ def end_with_parent() -> None:
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def heed_ctrl_c_anywhere() -> None:
+    """Interrupt again where Ctrl-C came in a callback or finaliser, which cannot end anything.
+
+    Python drops the exception there, about one in a hundred times while modules are imported.
+    """
+    main = threading.main_thread()
+
+    def again(unraisable: Any) -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):  # a moment later: not in here
+            threading.Timer(0.05, signal.pthread_kill, (main.ident, signal.SIGINT)).start()
+        else:
+            sys.__unraisablehook__(unraisable)
+
+    sys.unraisablehook = again
 
 
 @contextmanager
