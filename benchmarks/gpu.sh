@@ -23,8 +23,9 @@ measure() { # name devices overrides...
 }
 
 # A network without batch norm, nothing that draws at random, and epochs of one step.
-same=(model=resnet10t model.backbone=test_convnext train=scratch augment=none split.max_per_class=3
-	train.epochs=20 train.batch_size=64 train.precision=32-true)
+same=(model=resnet10t model.backbone=test_convnext train=scratch augment=none augment.offline.floor=0
+	split.max_per_class=3 train.epochs=20 train.batch_size=64 train.precision=32-true
+	train.auxiliary=0)
 for n in 1 "$devices"; do
 	NVIDIA_TF32_OVERRIDE=0 measure "same-$n" "$n" "${same[@]}"
 	measure "speed-$n" "$n" train.epochs=3

@@ -208,7 +208,7 @@ def main() -> None:
     images, seconds = timed(trial, 10, device)
     del trial
     wanted = SECONDS * images / seconds / size
-    epochs = math.ceil(wanted / (len(side.ids) // size))
+    epochs = math.ceil(wanted / max(1, len(side.ids) // size))
     steps = math.ceil(wanted / epochs)
     there = (one[0].to(device), one[1].to(device))
     loops = {"bare": real(), "synthetic": bare(params, classes, repeat(there), device)}

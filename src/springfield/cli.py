@@ -10,6 +10,7 @@ import shutil
 import sys
 import warnings
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -178,6 +179,7 @@ def train(
                 raise UserError(
                     "this very training is already running; wait for it, or end that process"
                 ) from error
+            stack.push(partial(_forget, work))
             resumed = work / "run.json"
             run_id = stack.enter_context(
                 tracking.open_run(
@@ -214,8 +216,15 @@ def train(
             files = (TRAINING, PARAMS, AUGMENT_PICTURE, DATA_REPORT, SPLIT_REPORT)
             tracking.log_training(logger, TRAINING, files)
             write_json(RUN, {"run_id": run_id})
-    if first:  # last of all: a training killed before goes on with this run
-        shutil.rmtree(work)
+
+
+def _forget(work: Path, error: type[BaseException] | None, *_: Any) -> None:
+    """Leave nothing to go on from after a training that is over; last of all, and in one step."""
+    if error is None:
+        over = work.with_suffix(".over")
+        shutil.rmtree(over, ignore_errors=True)
+        work.rename(over)
+        shutil.rmtree(over)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -500,7 +509,9 @@ def summary() -> None:
 
 def _is_first_process() -> bool:
     """Whether this is the only one, or the first that Lightning, torchrun or SLURM started."""
-    ranks = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+    if "RANK" in os.environ:  # torchrun, perhaps within a job of SLURM
+        return os.environ["RANK"] == "0"
+    ranks = ("NODE_RANK", "LOCAL_RANK", "SLURM_PROCID")
     return all(os.environ.get(name, "0") == "0" for name in ranks)
 
 
@@ -543,8 +554,8 @@ def main() -> None:
     for name, value in MLFLOW.items():
         os.environ.setdefault(name, value)
     heed_ctrl_c_anywhere()
-    if "DVC_STAGE" in os.environ:  # a killed DVC leaves nothing running behind
-        end_with_parent()
+    if "DVC_STAGE" in os.environ or os.environ.get("LOCAL_RANK", "0") != "0":
+        end_with_parent()  # a killed DVC or first process leaves nothing running behind
     try:
         app()
     except SystemExit as end:

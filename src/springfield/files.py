@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,8 +33,12 @@ def atomic(path: Path, *, directory: bool = False) -> Iterator[Path]:
         partial.mkdir()
     try:
         yield partial
-        _remove(path)
-        partial.rename(path)
+        if path.is_dir() or directory:
+            _remove(path)  # a file is replaced in one step, a folder cannot be
+        else:
+            with partial.open("rb") as file:
+                os.fsync(file)  # a loss of power must not leave the name without the content
+        partial.replace(path)
     finally:
         _remove(partial)
 

@@ -15,7 +15,6 @@ import pandas as pd
 from springfield.errors import UserError
 from springfield.files import atomic
 from springfield.mirror import RemoteFile, fetch
-from springfield.progress import console
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback
@@ -96,7 +95,7 @@ class TrainParams:
     ema: float
     """Decay of the average of the weights, which is what is validated and kept; 0: no average."""
     patience: int
-    """Epochs without a better val score (macro-F1, then loss) before it stops; 0: never."""
+    """Epochs without a better val score before it stops; 0: never."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate"):
@@ -144,7 +143,9 @@ def train(
     made_from: dict[str, str],
     loggers: "Sequence[Logger]",
 ) -> None:
-    """Train on train and augmented frames, keep the epoch with the best val macro-F1 (then loss).
+    """Train on train and augmented frames, keep the epoch with the best val score.
+
+    The score is the mean of accuracy and macro-F1; the loss breaks ties.
 
     Args:
         model: the network.
@@ -172,12 +173,13 @@ def train(
     import pytorch_lightning as pl
     import torch
     from filelock import FileLock
-    from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+    from pytorch_lightning.callbacks import EarlyStopping, LambdaCallback, ModelCheckpoint
 
     from springfield.frames import Batches, Frames, loader, read_split, to_labels
     from springfield.history import History, curves_plot
     from springfield.learner import Learner, MovingAverage
     from springfield.model import Architecture, Classifier, load_backbone, save_checkpoint
+    from springfield.resume import epoch_of, newest
     from springfield.store import ImageStore
     from springfield.transforms import Augmentation
 
@@ -242,7 +244,13 @@ def train(
     own: list[Callback] = [MovingAverage(params.ema)] if params.ema else []
     own += [history, best, last]  # after it: averaging is not waiting for data
     if params.patience:
-        own.append(EarlyStopping("val_score", mode="max", patience=params.patience))
+        early = EarlyStopping("val_score", mode="max", patience=params.patience)
+
+        def stop_again(trainer: pl.Trainer, *_: Any) -> None:
+            """It had stopped when this was interrupted; Lightning restores the count only."""
+            trainer.should_stop = early.wait_count >= early.patience
+
+        own += [early, LambdaCallback(on_train_start=stop_again)]
     trainer = _trainer(params, optimizer, hardware, own, loggers)
     rank, world = trainer.global_rank, trainer.world_size
     if params.batch_size % (world * params.accumulate):
@@ -255,12 +263,16 @@ def train(
         workers = 0 if trainer.strategy.root_device.type == "cpu" else 4
     batches = (params.batch_size, rank, world)
     augmentation = Augmentation(online, size) if online else None
+    shuffled = Batches(len(ids), *batches, weights=balanced, seed=seed, pieces=params.accumulate)
+    resumed = newest(work)
+    if resumed:  # loader processes start before Lightning says which epoch it is
+        shuffled.set_epoch(epoch_of(resumed) + 1)
     with _explained(params):
         trainer.fit(
             learner,
             loader(
                 Frames(stores, ids, labels, size, augmentation, seed),
-                Batches(len(ids), *batches, weights=balanced, seed=seed, pieces=params.accumulate),
+                shuffled,
                 workers,
             ),
             loader(
@@ -268,7 +280,7 @@ def train(
                 Batches(len(val.ids), *batches, pieces=params.accumulate),
                 workers,
             ),
-            ckpt_path=_resumable(work),
+            ckpt_path=resumed,
             weights_only=True,
         )
     if not trainer.is_global_zero:
@@ -296,29 +308,6 @@ def _check_takes(model: "Classifier", size: int) -> None:
             f"train.input_size={size}: {model.architecture.backbone} cannot take pictures of this "
             f"size; set it to null, for model.input_size={model.architecture.input_size}"
         ) from error
-
-
-def _resumable(work: Path) -> Path | None:
-    """The newest checkpoint of an interrupted training that is whole, as its best one must be."""
-
-    def epoch(path: Path) -> int:
-        return int(path.stem.split("-")[1])
-
-    for path in sorted(work.glob("last-*.ckpt"), key=epoch, reverse=True):
-        if all(_is_whole(file) for file in work.glob(f"*-{epoch(path)}.ckpt")):
-            return path
-        console.print(f"{path.name} is damaged: going on from the epoch before it")
-    return None
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    import torch
-
-    try:
-        torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except Exception:  # what a loss of power leaves can fail in any way
-        return False
-    return True
 
 
 @contextmanager
@@ -364,6 +353,9 @@ def _trainer(
     from lightning_fabric.utilities.exceptions import MisconfigurationException
     from pytorch_lightning.strategies import DDPStrategy
 
+    from springfield.learner import SyncBatchNorm
+    from springfield.resume import Checkpoints
+
     devices, nodes = _launched() or (hardware.devices, hardware.nodes)
     if devices == "auto":
         devices = 1 if hardware.accelerator == "cpu" else max(1, torch.cuda.device_count())
@@ -374,15 +366,19 @@ def _trainer(
         timeout=timedelta(minutes=10),  # for a process that never came
         find_unused_parameters=params.head_epochs > 0,  # only the head learns then
     )
-    # SLURM starts the job again; Lightning's own way would go on in the middle of an epoch.
-    slurm: list[Any] = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
+    plugins: list[Any] = [Checkpoints()]
+    if hardware.accelerator != "cpu" and torch.cuda.is_available():
+        plugins.append(SyncBatchNorm())  # whose own kernels exist on GPUs only
+    if SLURMEnvironment.detect() and "TORCHELASTIC_RUN_ID" not in os.environ:
+        # SLURM starts the job again; Lightning's own way would go on in the middle of an epoch.
+        plugins.append(SLURMEnvironment(auto_requeue=False))
     try:
         return pl.Trainer(
             accelerator=hardware.accelerator,
             devices=devices,
             num_nodes=nodes,
             strategy=ddp if several else "auto",
-            plugins=slurm or None,
+            plugins=plugins,
             precision=params.precision,  # type: ignore[arg-type]
             max_epochs=params.epochs,
             gradient_clip_val=optimizer.clip or None,
@@ -392,8 +388,6 @@ def _trainer(
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
             log_every_n_steps=10,
-            # Batch norm's own kernels for it exist on GPUs only.
-            sync_batchnorm=hardware.accelerator != "cpu" and torch.cuda.is_available(),
             enable_model_summary=False,
         )
     except (MisconfigurationException, RuntimeError, ValueError) as error:
@@ -420,8 +414,10 @@ def _end_between_steps() -> "Callback":
 
     received = threading.Event()
 
-    def listen(*_: Any) -> None:
+    def listen(trainer: Any, *_: Any) -> None:
         signal.signal(signal.SIGTERM, lambda *_: received.set())
+        # Which asks all processes at each step, and lets the GPU wait for the answer.
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
 
     def end(*_: Any) -> None:
         if received.is_set():
