@@ -351,6 +351,7 @@ def _trainer(
     import torch
     from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
     from lightning_fabric.utilities.exceptions import MisconfigurationException
+    from pytorch_lightning.callbacks import RichProgressBar
     from pytorch_lightning.strategies import DDPStrategy
 
     from springfield.learner import SyncBatchNorm
@@ -383,7 +384,8 @@ def _trainer(
             max_epochs=params.epochs,
             gradient_clip_val=optimizer.clip or None,
             accumulate_grad_batches=params.accumulate,
-            callbacks=callbacks,
+            # By default it is drawn a hundred times a second, which takes time from training.
+            callbacks=[*callbacks, RichProgressBar(refresh_rate=5)],
             logger=list(loggers),
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
