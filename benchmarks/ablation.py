@@ -24,11 +24,12 @@ BASE = [
 ]
 CHANGES = {
     "the recipe": [],
+    "the recipe, seed 2": ["seed=2"],
+    "the recipe, seed 3": ["seed=3"],
     "twice the learning rate": ["optimizer.lr=4e-3"],
     "half the learning rate": ["optimizer.lr=1e-3"],
     "earlier layers slower": ["optimizer.layer_decay=0.8"],
     "the same rate in all layers": ["optimizer.layer_decay=1.0"],
-    "the recipe, seed 2": ["seed=2"],
     "strong augmentation": ["augment=strong"],
     "no augmentation while training": ["augment.online=[]"],
     "mixup and cutmix": ["train.mixup=0.2", "train.cutmix=1.0"],
@@ -40,7 +41,6 @@ CHANGES = {
     "no clipping": ["optimizer.clip=0"],
     "no weight decay": ["optimizer.weight_decay=0"],
     "from random weights": ["model.weights=null"],
-    "the recipe, seed 3": ["seed=3"],
 }
 
 
