@@ -2,9 +2,9 @@
 
     SPRINGFIELD_MIRROR=../shared python benchmarks/ablation.py
 
-Rows are added to benchmarks/results/ablation.csv: the scores of the kept epoch on val, which takes
-no part in training. Run it in a clone of its own: it changes params.yaml. Commit first: each row
-names its commit.
+Rows are added to benchmarks/results/ablation.csv: the scores of the kept epoch on val, which
+only chooses that epoch. Run it in a clone of its own: it changes params.yaml. Commit first: each
+row names its commit.
 """
 
 import subprocess
