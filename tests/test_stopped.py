@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -46,7 +47,6 @@ def check(project: Project, expected: dict[str, Tensor], runs: int) -> None:
     for metric in ("train_loss", "val_loss", "images_per_second"):
         assert project.curve(metric) == list(range(EPOCHS))
     assert project.metrics()["epoch"].to_list() == list(range(EPOCHS))
-    assert not list(project.path.glob(".springfield/train/*/*"))
 
 
 @compared
@@ -68,20 +68,44 @@ def test_a_training_killed_at_a_random_moment_ends_as_if_nothing_was(
     # dash stays between DVC and a stage where bash does not
     dvc = start(finished, "dvc", "repro", "train", SHELL="/bin/sh")
     (trainer,) = wait(lambda: trainers(dvc))
-    moment = random.uniform(2, 14)  # noqa: S311
+    moment = random.uniform(2, 16)  # noqa: S311
     print(f"{moment:.2f} s")
     time.sleep(moment)
-    # When it is done, a DVC that is killed starts it anew.
-    if last_epoch(finished) < EPOCHS - 1 and not (finished.path / "reports/run.json").exists():
-        if victim != "dvc":
+    if victim != "dvc":
+        with suppress(psutil.NoSuchProcess):  # it was over
             trainer.send_signal(signal_)
-        if victim != "trainer":
-            dvc.send_signal(signal_)
+    if victim != "trainer":
+        dvc.send_signal(signal_)
     dvc.wait(timeout=60)
     assert not psutil.wait_procs([trainer], timeout=10)[1]
     assert "Traceback" not in log(finished)
     finished.repro("train")
     check(finished, uninterrupted, runs)
+
+
+def test_a_dvc_killed_before_it_noted_a_training_does_not_repeat_it(finished: Project) -> None:
+    runs = len(finished.runs()) + 1
+    finished.springfield("compose", "train.epochs=3")
+    dvc = start(finished, "dvc", "repro", "train")
+    (trainer,) = wait(lambda: trainers(dvc))
+    wait(lambda: last_epoch(finished) >= 0)
+    dvc.send_signal(signal.SIGSTOP)
+    wait(lambda: not trainer.is_running() or trainer.status() == psutil.STATUS_ZOMBIE)
+    dvc.kill()
+    dvc.wait()
+    weights = finished.weights()
+
+    def again(*options: str) -> None:
+        assert finished.repro(*options, "train")[-1:] == ["train"]
+        assert all(torch.equal(weights[name], value) for name, value in finished.weights().items())
+        assert finished.curve("train_loss") == finished.metrics()["epoch"].to_list() == [0, 1, 2]
+
+    again()
+    assert len(finished.runs()) == runs
+    again("--force", "--single-item")
+    assert len(finished.runs()) == runs + 1
+    finished.repro()
+    assert not list(finished.path.glob(".springfield/train/*/*"))
 
 
 @compared
@@ -109,6 +133,7 @@ def test_a_checkpoint_that_a_loss_of_power_cut_is_passed_over(
     output = finished.springfield("train")
     assert "is damaged: going on from the epoch before it" in output
     check(finished, uninterrupted, runs)
+    assert not list(finished.path.glob(".springfield/train/*/*"))
 
 
 def test_other_params_start_afresh(finished: Project) -> None:

@@ -3,14 +3,14 @@
 import atexit
 import errno
 import gc
+import hashlib
 import json
 import logging
 import os
 import shutil
 import sys
 import warnings
-from contextlib import AbstractContextManager
-from functools import partial
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -166,7 +166,7 @@ def train(
         )
         return
     hashes = fingerprint("train", WORKSPACE)
-    work = ROOT.resolve() / ".springfield/train" / "-".join(h[:12] for h in hashes.values())
+    work = _unfinished(hashes)
     with ExitStack() as stack:
         loggers = []
         first = _is_first_process()
@@ -179,7 +179,11 @@ def train(
                 raise UserError(
                     "this very training is already running; wait for it, or end that process"
                 ) from error
-            stack.push(partial(_forget, work))
+            if _in_dvc_lock(work):  # it was over, and is wanted again
+                _forget(work)
+                work.mkdir()
+            if "DVC_STAGE" not in os.environ:  # else evaluate does it
+                stack.push(lambda error, *_: None if error else _forget(work))
             resumed = work / "run.json"
             run_id = stack.enter_context(
                 tracking.open_run(
@@ -218,22 +222,41 @@ def train(
             write_json(RUN, {"run_id": run_id})
 
 
-def _forget(work: Path, error: type[BaseException] | None, *_: Any) -> None:
-    """Leave nothing to go on from after a training that is over; last of all, and in one step."""
-    if error is None:
-        over = work.with_suffix(".over")
-        shutil.rmtree(over, ignore_errors=True)
-        work.rename(over)
-        shutil.rmtree(over)
+def _unfinished(hashes: dict[str, str]) -> Path:
+    """The folder with what a training goes on from."""
+    return ROOT.resolve() / ".springfield/train" / "-".join(h[:12] for h in hashes.values())
+
+
+def _in_dvc_lock(work: Path) -> bool:
+    """Whether DVC noted the results of a training: if it was killed before that, they are lost."""
+    run, lock = work / "run.json", WORKSPACE / "dvc.lock"
+    if not (run.is_file() and lock.is_file()):
+        return False
+    return hashlib.md5(run.read_bytes(), usedforsecurity=False).hexdigest() in lock.read_text()
+
+
+def _forget(work: Path) -> None:
+    """Leave nothing to go on from after a training that is over, in one step."""
+    over = work.with_suffix(".over")
+    shutil.rmtree(over, ignore_errors=True)
+    work.rename(over)
+    shutil.rmtree(over)
 
 
 @app.command(rich_help_panel=STAGES)
 def evaluate() -> None:
     """Score the checkpoint on val and test: reports/metrics.json."""
+    from filelock import FileLock, Timeout
+
     from springfield import tracking
     from springfield.evaluate import evaluate
+    from springfield.model import made_from
 
     params = _start("evaluate")
+    work = _unfinished(made_from(CHECKPOINT))
+    if _in_dvc_lock(work):
+        with suppress(Timeout), FileLock(work.with_suffix(".lock"), blocking=False):
+            _forget(work)
     with _same_run(params):
         evaluate(
             params.evaluate,
