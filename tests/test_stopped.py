@@ -84,6 +84,7 @@ def test_a_training_killed_at_a_random_moment_ends_as_if_nothing_was(
 
 
 def test_a_dvc_killed_before_it_noted_a_training_does_not_repeat_it(finished: Project) -> None:
+    """Also where the project was moved in between."""
     runs = len(finished.runs()) + 1
     finished.springfield("compose", "train.epochs=3")
     dvc = start(finished, "dvc", "repro", "train")
@@ -94,18 +95,20 @@ def test_a_dvc_killed_before_it_noted_a_training_does_not_repeat_it(finished: Pr
     dvc.kill()
     dvc.wait()
     weights = finished.weights()
+    project = finished.copy(finished.path.with_name("moved"))
+    shutil.rmtree(finished.path)
 
     def again(*options: str) -> None:
-        assert finished.repro(*options, "train")[-1:] == ["train"]
-        assert all(torch.equal(weights[name], value) for name, value in finished.weights().items())
-        assert finished.curve("train_loss") == finished.metrics()["epoch"].to_list() == [0, 1, 2]
+        assert project.repro(*options, "train")[-1:] == ["train"]
+        assert all(torch.equal(weights[name], value) for name, value in project.weights().items())
+        assert project.curve("train_loss") == project.metrics()["epoch"].to_list() == [0, 1, 2]
 
     again()
-    assert len(finished.runs()) == runs
+    assert len(project.runs()) == runs
     again("--force", "--single-item")
-    assert len(finished.runs()) == runs + 1
-    finished.repro()
-    assert not list(finished.path.glob(".springfield/train/*/*"))
+    assert len(project.runs()) == runs + 1
+    project.repro()
+    assert not list(project.path.glob(".springfield/train/*/*"))
 
 
 @compared
@@ -196,8 +199,10 @@ def test_two_nodes_end_together_and_go_on(finished: Project, unused_port: int) -
     assert [process.wait(timeout=200) for process in nodes.values()] == [0, 0]
     assert len(finished.runs()) == runs + 1
     assert finished.curve("val_loss") == list(range(15))
+    assert last_epoch(finished) == 14  # so that nothing is lost before DVC knows of it
     finished.run("dvc", "commit", "-f", "train")
-    assert "train" not in finished.repro("train")
+    assert "train" not in finished.repro()
+    assert last_epoch(finished) == -1
 
 
 def test_a_slurm_job_is_queued_again_when_its_time_is_over(finished: Project) -> None:

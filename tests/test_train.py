@@ -201,6 +201,8 @@ def test_synchronised_batch_norm_computes_the_same() -> None:
         SyncBatchNorm().apply(classifier)  # its layers, in place
         assert any(isinstance(layer, nn.SyncBatchNorm) for layer in classifier.modules())
         torch.testing.assert_close(classifier.logits(pixels), expected)
+        SyncBatchNorm().revert(classifier)
+        torch.testing.assert_close(classifier.logits(pixels), expected)
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 import atexit
 import errno
 import gc
-import hashlib
 import json
 import logging
 import os
@@ -30,8 +29,10 @@ WORKSPACE = Path()
 ROOT = Path(os.environ.get("DVC_ROOT", "."))
 """The primary repository, also from DVC's temporary workspaces."""
 MIRROR = os.environ.get("SPRINGFIELD_MIRROR")
+TRAININGS = ROOT.resolve() / ".springfield/train"
+"""What trainings go on from, a folder each."""
 
-PARAMS = Path("params.yaml")
+PARAMS, LOCK = Path("params.yaml"), Path("dvc.lock")
 RAW, PREPARED, AUGMENTED = Path("data/raw"), Path("data/prepared"), Path("data/augmented")
 SPLIT = Path("data/split.csv")
 CHECKPOINT, CALIBRATION = Path("models/checkpoint"), Path("models/calibration.json")
@@ -146,7 +147,7 @@ def train(
     from springfield.files import write_json
     from springfield.fingerprint import fingerprint
     from springfield.run_logger import RunLogger
-    from springfield.train import train
+    from springfield.train import launched, train
 
     params = _start("train")
     weights = ROOT / ".springfield/weights"
@@ -166,11 +167,12 @@ def train(
         )
         return
     hashes = fingerprint("train", WORKSPACE)
-    work = _unfinished(hashes)
+    work = TRAININGS / "-".join(h[:12] for h in hashes.values())
     with ExitStack() as stack:
         loggers = []
         first = _is_first_process()
         if first:
+            _forget_noted()
             work.mkdir(parents=True, exist_ok=True)
             lock = FileLock(work.with_suffix(".lock"), blocking=False)
             try:
@@ -179,10 +181,7 @@ def train(
                 raise UserError(
                     "this very training is already running; wait for it, or end that process"
                 ) from error
-            if _in_dvc_lock(work):  # it was over, and is wanted again
-                _forget(work)
-                work.mkdir()
-            if "DVC_STAGE" not in os.environ:  # else evaluate does it
+            if not ("DVC_STAGE" in os.environ or launched()):  # else when DVC has noted it
                 stack.push(lambda error, *_: None if error else _forget(work))
             resumed = work / "run.json"
             run_id = stack.enter_context(
@@ -222,17 +221,23 @@ def train(
             write_json(RUN, {"run_id": run_id})
 
 
-def _unfinished(hashes: dict[str, str]) -> Path:
-    """The folder with what a training goes on from."""
-    return ROOT.resolve() / ".springfield/train" / "-".join(h[:12] for h in hashes.values())
+def _forget_noted() -> None:
+    """Delete what trainings could go on from, where DVC has their results in dvc.lock.
 
+    Had it been killed before that, the results would be lost.
+    """
+    from hashlib import md5
 
-def _in_dvc_lock(work: Path) -> bool:
-    """Whether DVC noted the results of a training: if it was killed before that, they are lost."""
-    run, lock = work / "run.json", WORKSPACE / "dvc.lock"
-    if not (run.is_file() and lock.is_file()):
-        return False
-    return hashlib.md5(run.read_bytes(), usedforsecurity=False).hexdigest() in lock.read_text()
+    from filelock import FileLock, Timeout
+
+    for over in TRAININGS.glob("*.over"):
+        shutil.rmtree(over, ignore_errors=True)
+    noted = LOCK.read_text() if LOCK.is_file() else ""
+    for run in TRAININGS.glob("*/run.json"):
+        work = run.parent
+        with suppress(Timeout), FileLock(work.with_suffix(".lock"), blocking=False):
+            if run.is_file() and md5(run.read_bytes(), usedforsecurity=False).hexdigest() in noted:
+                _forget(work)
 
 
 def _forget(work: Path) -> None:
@@ -240,23 +245,17 @@ def _forget(work: Path) -> None:
     over = work.with_suffix(".over")
     shutil.rmtree(over, ignore_errors=True)
     work.rename(over)
-    shutil.rmtree(over)
+    shutil.rmtree(over, ignore_errors=True)
 
 
 @app.command(rich_help_panel=STAGES)
 def evaluate() -> None:
     """Score the checkpoint on val and test: reports/metrics.json."""
-    from filelock import FileLock, Timeout
-
     from springfield import tracking
     from springfield.evaluate import evaluate
-    from springfield.model import made_from
 
     params = _start("evaluate")
-    work = _unfinished(made_from(CHECKPOINT))
-    if _in_dvc_lock(work):
-        with suppress(Timeout), FileLock(work.with_suffix(".lock"), blocking=False):
-            _forget(work)
+    _forget_noted()
     with _same_run(params):
         evaluate(
             params.evaluate,
@@ -299,7 +298,7 @@ def export() -> None:
             card=CARD,
             report=EXPORT_REPORT,
         )
-        tracking.log_files(EXPORT_REPORT, WORKSPACE / "dvc.lock")
+        tracking.log_files(EXPORT_REPORT, LOCK)
         registry.register(params.data.name, run_id, ONNX, DESCRIPTION, INT8, CARD)
 
 

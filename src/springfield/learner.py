@@ -39,20 +39,44 @@ class MovingAverage(WeightAveraging):
     """
 
     def __init__(self, decay: float) -> None:
-        @torch.no_grad()
-        def update(average: list[Tensor], current: list[Tensor], averaged: Tensor) -> None:
-            new = 1 - torch.clamp((1 + averaged) / (10 + averaged), max=decay)  # on the device
-            if average[0].is_floating_point():
-                torch._foreach_lerp_(average, current, [new] * len(average))
-            else:  # batch norm's count of batches
-                torch._foreach_copy_(average, current)
-
-        super().__init__(multi_avg_fn=update)
+        super().__init__()
+        self._decay = decay
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Keep the average where the weights will be; Lightning 2.6 puts them there after this."""
         self._device = trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """List once what is averaged, and what is copied: batch norm's counts of batches."""
+        assert self._average_model is not None
+        average = self._average_model.module
+        self._averaged = _tensors(average, floating=True), _tensors(pl_module, floating=True)
+        self._copied = _tensors(average, floating=False), _tensors(pl_module, floating=False)
+
+    @torch.no_grad()
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Update the average; PyTorch's own way has the host wait for the GPU at each step."""
+        step = trainer.global_step
+        if step == self._latest_update_step:
+            return
+        self._latest_update_step = step
+        kept = torch.tensor(min(step / (9 + step), self._decay) if step > 1 else 0.0)
+        torch._foreach_lerp_(*self._averaged, float(1 - kept))
+        if self._copied[0]:
+            torch._foreach_copy_(*self._copied)
+
+
+def _tensors(module: torch.nn.Module, *, floating: bool) -> list[Tensor]:
+    tensors = (*module.parameters(), *module.buffers())
+    return [tensor.detach() for tensor in tensors if tensor.is_floating_point() == floating]
 
 
 class SyncBatchNorm(TorchSyncBatchNorm):
@@ -65,6 +89,10 @@ class SyncBatchNorm(TorchSyncBatchNorm):
         """The model with its layers converted."""
         converted: torch.nn.Module = convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         return converted
+
+    def revert(self, model: torch.nn.Module) -> torch.nn.Module:
+        """The model as it is: Lightning's own way back drops the activation too."""
+        return model
 
 
 class Learner(pl.LightningModule):
@@ -141,7 +169,8 @@ class Learner(pl.LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Start each epoch's random numbers anew, so that a resumed run draws the same ones."""
         if batch_idx == 0:
-            torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+            own = 10_007 * self.global_rank  # or all would draw the same dropout
+            torch.manual_seed(self.seed * 1_000_003 + self.current_epoch + own)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Cross-entropy of a batch."""

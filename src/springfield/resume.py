@@ -1,5 +1,6 @@
 """The checkpoints that a training which was stopped goes on from."""
 
+import os
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from springfield.progress import console
 
 
 class Checkpoints(TorchCheckpointIO):
-    """Write them beside their place.
+    """Write them beside their place, and read them also where the project was moved.
 
-    Lightning's own way leaves a file in the system's temporary folder when it is killed.
+    Lightning's own way leaves a file in the system's temporary folder when it is killed, and
+    forgets which epoch was the best when its folder is another.
     """
 
     def save_checkpoint(
@@ -25,6 +27,21 @@ class Checkpoints(TorchCheckpointIO):
         torch.save(checkpoint, content)
         with atomic(Path(path)) as partial:
             partial.write_bytes(content.getbuffer())
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Read one, with the paths in it those of its folder."""
+        checkpoint = super().load_checkpoint(path, *args, **kwargs)
+        folder = os.path.realpath(Path(path).parent)
+
+        def moved(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {moved(key): moved(item) for key, item in value.items()}
+            return value.replace(before, folder) if isinstance(value, str) else value
+
+        for name, state in checkpoint["callbacks"].items():
+            if before := state.get("dirpath"):
+                checkpoint["callbacks"][name] = moved(state)
+        return checkpoint
 
 
 def epoch_of(checkpoint: Path) -> int:

@@ -357,7 +357,7 @@ def _trainer(
     from springfield.learner import SyncBatchNorm
     from springfield.resume import Checkpoints
 
-    devices, nodes = _launched() or (hardware.devices, hardware.nodes)
+    devices, nodes = launched() or (hardware.devices, hardware.nodes)
     if devices == "auto":
         devices = 1 if hardware.accelerator == "cpu" else max(1, torch.cuda.device_count())
     several = nodes > 1 or devices != 1
@@ -396,8 +396,8 @@ def _trainer(
         raise UserError(f"hardware or train.precision: {' '.join(str(error).split())}") from error
 
 
-def _launched() -> tuple[int, int] | None:
-    """Processes of this node, and nodes, where torchrun or SLURM started them."""
+def launched() -> tuple[int, int] | None:
+    """Processes of this node, and nodes, where torchrun or SLURM started them; else None."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         per_node = int(os.environ["LOCAL_WORLD_SIZE"])
         return per_node, int(os.environ["WORLD_SIZE"]) // per_node
