@@ -28,9 +28,9 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tables import add, processor, provenance
 
-from springfield.errors import UserError
-from springfield.progress import console, track
-from springfield.sample import frames
+from springfield.machine.errors import UserError
+from springfield.machine.progress import console, track
+from springfield.sources.sample import frames
 
 RESULTS = Path("benchmarks/results/app.csv")
 NAMES = ("springfield.int8.onnx", "springfield.onnx")

@@ -29,12 +29,12 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from springfield.compose import load
-from springfield.frames import Batches, Frames, loader, read_split
-from springfield.progress import track
-from springfield.readers import Layout, labelled
-from springfield.store import ImageStore
-from springfield.transforms import Augmentation
+from springfield.config import load
+from springfield.images.batches import Batches, Frames, loader, read_split
+from springfield.machine.progress import track
+from springfield.images.archives import Layout, labelled
+from springfield.images.store import ImageStore
+from springfield.images.transforms import Augmentation
 
 FRAMES, BATCH, ROUNDS = 1000, 50, 7
 PREPARED, SPLIT, RAW = Path("data/prepared"), Path("data/split.csv"), Path("data/raw")

@@ -20,12 +20,12 @@ from rich.console import Console
 from rich.table import Table
 from tables import add, processor, provenance
 
-from springfield.compose import load
-from springfield.frames import read_split, resize
-from springfield.model import Probabilities, load_checkpoint
-from springfield.predict import Predictor
-from springfield.progress import track
-from springfield.store import ImageStore
+from springfield.config import load
+from springfield.images.batches import read_split, resize
+from springfield.stages.classification.network import Probabilities, load_checkpoint
+from springfield.serving.predict import Predictor
+from springfield.machine.progress import track
+from springfield.images.store import ImageStore
 
 CHECKPOINT, FP32, INT8 = (
     Path("models") / name for name in ("checkpoint", "springfield.onnx", "springfield.int8.onnx")

@@ -24,12 +24,12 @@ from torch.nn import functional
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.flop_counter import FlopCounterMode
 
-from springfield.compose import Params, load
-from springfield.frames import Batches, Frames, loader, read_split
-from springfield.model import Architecture, Classifier
-from springfield.store import ImageStore, write_images
-from springfield.train import train
-from springfield.transforms import Augmentation
+from springfield.config import Params, load
+from springfield.images.batches import Batches, Frames, loader, read_split
+from springfield.stages.classification.network import Architecture, Classifier
+from springfield.images.store import ImageStore, write_images
+from springfield.stages.classification.train import train
+from springfield.images.transforms import Augmentation
 
 PREPARED, SPLIT = Path("data/prepared"), Path("data/split.csv")
 RESULTS = Path("benchmarks/results/train.csv")

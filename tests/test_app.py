@@ -33,9 +33,9 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from springfield.app import ISOLATION
-from springfield.predict import Predictor, pixels
-from springfield.sample import frames
+from springfield.serving.page import ISOLATION
+from springfield.serving.predict import Predictor, pixels
+from springfield.sources.sample import frames
 
 from .conftest import REPOSITORY, Project
 from .test_browser import CHROMIUM, FLAGS, shot

@@ -18,12 +18,12 @@ import yaml
 from mlflow.tracking import MlflowClient
 
 from springfield import inside, stages
-from springfield.compose import Params, compose, load
-from springfield.errors import UserError
-from springfield.model import Architecture, Classifier, load_checkpoint
-from springfield.readers import Format, Layout
-from springfield.records import labelled_records
-from springfield.store import ImageStore
+from springfield.config import Params, compose, load
+from springfield.machine.errors import UserError
+from springfield.stages.classification.network import Architecture, Classifier, load_checkpoint
+from springfield.images.archives import Format, Layout
+from springfield.images.formats import labelled_records
+from springfield.images.store import ImageStore
 
 from . import drawn
 from .conftest import REPOSITORY, Project

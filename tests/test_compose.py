@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from springfield.compose import compose, load
-from springfield.errors import UserError
+from springfield.config import compose, load
+from springfield.machine.errors import UserError
 
 from .conftest import REPOSITORY, Project
 

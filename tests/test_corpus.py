@@ -18,12 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from springfield.errors import UserError
-from springfield.picture import decode
-from springfield.prepare import PrepareParams, prepare
-from springfield.readers import Layout
-from springfield.sources import pack
-from springfield.store import ImageStore
+from springfield.machine.errors import UserError
+from springfield.images.decoding import decode
+from springfield.stages.classification.prepare import PrepareParams, prepare
+from springfield.images.archives import Layout
+from springfield.sources.folder import pack
+from springfield.images.store import ImageStore
 
 PARAMS = PrepareParams(shorter_side=64, max_refused=1.0)
 LAYOUT = Layout(r"^set/(?P<class>[^/]+)/[^/]+$")

@@ -15,15 +15,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from springfield.augment import OfflineParams, augment
-from springfield.errors import UserError
-from springfield.frames import Batches, Frames, loader, read_split
-from springfield.prepare import PrepareParams, prepare
-from springfield.readers import Layout, labelled
-from springfield.sample import CAST, draw_sample
-from springfield.split import SplitParams, Strategy, near_duplicates, split
-from springfield.store import ImageStore
-from springfield.transforms import Augmentation
+from springfield.stages.classification.augment import OfflineParams, augment
+from springfield.machine.errors import UserError
+from springfield.images.batches import Batches, Frames, loader, read_split
+from springfield.stages.classification.prepare import PrepareParams, prepare
+from springfield.images.archives import Layout, labelled
+from springfield.sources.sample import CAST, draw_sample
+from springfield.stages.split import SplitParams, Strategy, near_duplicates, split
+from springfield.images.store import ImageStore
+from springfield.images.transforms import Augmentation
 
 CROP: list[dict[str, Any]] = [
     {"name": "HorizontalFlip", "p": 0.5},

@@ -17,9 +17,9 @@ from typing import ClassVar
 
 import pytest
 
-from springfield.download import SourceParams, download
-from springfield.errors import UserError
-from springfield.mirror import RemoteFile
+from springfield.stages.download import SourceParams, download
+from springfield.machine.errors import UserError
+from springfield.sources.mirror import RemoteFile
 
 from .conftest import SHARED, Project
 from .test_data import make_zip, two_classes

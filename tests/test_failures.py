@@ -95,7 +95,7 @@ def test_ctrl_c_in_a_callback_is_not_lost(times: int) -> None:
     """Python drops what a callback of the garbage collection raises, also an interrupt."""
     program = f"""
 import signal, time, weakref
-from springfield.processes import heed_ctrl_c_anywhere
+from springfield.machine.processes import heed_ctrl_c_anywhere
 heed_ctrl_c_anywhere()
 class Thing: pass
 things = [Thing() for _ in range({times})]
@@ -116,7 +116,7 @@ time.sleep(30)
 def test_an_interrupt_while_the_store_is_created_leaves_none_or_all(
     project: Project, delay: float
 ) -> None:
-    create = "from springfield.tracking import open_run; from pathlib import Path\n"
+    create = "from springfield.tracking.run import open_run; from pathlib import Path\n"
     create += "with open_run(Path(), 'tiny', None, {}, {}): pass"
     process = subprocess.Popen(
         [sys.executable, "-c", create], cwd=project.path, env=project.env,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from springfield.predict import Predictor
+from springfield.serving.predict import Predictor
 
 from .conftest import Project
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from springfield.metrics import (
+from springfield.scoring.metrics import (
     calibration_error,
     cross_entropy,
     fit_temperature,

@@ -14,7 +14,7 @@ import pytest
 from huggingface_hub import ModelCard
 from mlflow.tracking import MlflowClient
 
-from springfield.store import ImageStore
+from springfield.images.store import ImageStore
 
 from .conftest import Project
 

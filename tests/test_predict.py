@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from springfield.errors import UserError
-from springfield.explain import occlusion, overlay
-from springfield.model import Probabilities, load_checkpoint
-from springfield.predict import Predictor, pixels
-from springfield.store import ImageStore
+from springfield.machine.errors import UserError
+from springfield.serving.explain import occlusion, overlay
+from springfield.stages.classification.network import Probabilities, load_checkpoint
+from springfield.serving.predict import Predictor, pixels
+from springfield.images.store import ImageStore
 
 from .conftest import Project
 

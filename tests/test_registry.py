@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from springfield.errors import UserError
-from springfield.registry import COMPARED, PREDICTIONS, compare, promote
+from springfield.machine.errors import UserError
+from springfield.tracking.registry import COMPARED, PREDICTIONS, compare, promote
 
 from .conftest import Project, mlflow_server
 

@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from springfield import stages
-from springfield.compose import compose, load
-from springfield.errors import UserError
-from springfield.learner import SyncBatchNorm
-from springfield.mirror import RemoteFile, fetch
-from springfield.model import (
+from springfield.config import compose, load
+from springfield.machine.errors import UserError
+from springfield.stages.classification.learner import SyncBatchNorm
+from springfield.sources.mirror import RemoteFile, fetch
+from springfield.stages.classification.network import (
     Architecture,
     Classifier,
     load_backbone,

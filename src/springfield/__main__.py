@@ -1,5 +1,5 @@
 """`python -m springfield`: the same as `springfield`."""
 
-from springfield.cli import main
+from springfield.cli.main import main
 
 main()

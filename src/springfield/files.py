@@ -6,8 +6,26 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+
+@dataclass
+class RemoteFile:
+    """A file known by its hash, so that it is the same wherever it comes from."""
+
+    path: str
+    """Where a mirror has it; its last part is the file's name."""
+    sha256: str
+    url: str | None = None
+    """Where it is without a mirror; none: from a mirror only. One that ends in `.gz` where the path
+    does not is unpacked: the hash is that of the content, whoever packed it."""
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return Path(self.path).name
 
 
 def _partial(path: Path) -> Path:

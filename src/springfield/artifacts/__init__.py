@@ -1,0 +1,1 @@
+"""The exported model: ONNX files, their proof, and the model's card."""

@@ -1,0 +1,143 @@
+"""ONNX files of a network, in fp32 and int8, and how far they agree with it.
+
+They take raw pixels (`image`: uint8, N x H x W x 3, RGB, any size) and give `probabilities`
+(float, N x classes).
+"""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from springfield.machine.errors import UserError
+from springfield.machine.progress import track
+
+MAX_DIFFERENCE = 1e-3
+"""Of a probability, between a file and the network that it was made from."""
+LAYERS = ("Conv", "Gemm", "MatMul")
+BETWEEN = ("Relu", "Concat", "MaxPool")
+"""Quantised too, so that values stay whole numbers from layer to layer."""
+
+Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""From a batch of images (N x H x W x 3) to their probabilities (N x classes)."""
+
+
+def write_onnx(
+    network: Any, image: NDArray[np.uint8], opset: int, path: Path, metadata: dict[str, str]
+) -> None:
+    """Write a network in fp32; `image` (H x W x 3) is an example of what it takes."""
+    import torch
+
+    dimensions = {name: torch.export.Dim(name) for name in ("batch", "height", "width")}
+    example = torch.from_numpy(np.stack([image, image]))
+    program = torch.onnx.export(
+        network,
+        (example,),
+        input_names=["image"],
+        output_names=["probabilities"],
+        opset_version=opset,
+        dynamic_shapes=({0: dimensions["batch"], 1: dimensions["height"], 2: dimensions["width"]},),
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None
+    _save(program.model_proto, path, metadata)
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def _save(proto: Any, path: Path, metadata: dict[str, str]) -> None:
+    """Save without what differs from run to run (traces of the exporter's source)."""
+    for node in proto.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*proto.graph.value_info, *proto.graph.input, *proto.graph.output):
+        del value.metadata_props[:]
+    for tensor in proto.graph.initializer:
+        del tensor.metadata_props[:]
+    del proto.graph.metadata_props[:], proto.metadata_props[:]
+    onnx.helper.set_model_props(proto, metadata)
+    onnx.save(proto, path)
+
+
+def open_onnx(path: Path) -> Classify:
+    """A file as a function."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda batch: np.asarray(session.run(None, {"image": batch})[0], np.float32)
+
+
+def agreement(expected: NDArray[np.float32], found: NDArray[np.float32]) -> tuple[float, float]:
+    """The share of frames with the same top-1, and the largest difference of a probability.
+
+    Two classes closer than the difference that is allowed may change places.
+    """
+    second, first = np.partition(expected, -2, axis=1)[:, -2:].T
+    same = (expected.argmax(1) == found.argmax(1)) | (first - second < MAX_DIFFERENCE)
+    return float(same.mean()), float(np.abs(expected - found).max())
+
+
+def check_batches(found: Classify, image: NDArray[np.uint8], expected: Classify) -> None:
+    """Batches of any size, and pictures of any size, must give what the checkpoint gives.
+
+    Raises:
+        UserError: they do not.
+    """
+    for count, view in ((1, image), (2, image), (5, image[::2, 1::3])):
+        batch = np.repeat(view[None], count, axis=0)
+        result = found(batch)
+        if len(result) != count or np.abs(result - expected(batch[:1])).max() > MAX_DIFFERENCE:
+            raise UserError(f"export: the ONNX file is wrong for a batch of {count} pictures")
+
+
+def quantize(
+    source: Path,
+    frames: list[NDArray[np.uint8]],
+    path: Path,
+    metadata: dict[str, str],
+    ends: int,
+) -> list[str]:
+    """Static int8 quantisation (QDQ; activations uint8, weights int8 per channel).
+
+    The first and the last `ends` layers stay in float; their names are returned.
+    """
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Frames(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.rest = iter(track(frames, "Calibrating int8"))
+
+        def get_next(self) -> dict[str, Any] | None:
+            frame = next(self.rest, None)
+            return None if frame is None else {"image": frame}
+
+    with tempfile.TemporaryDirectory() as folder:
+        prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        layers = [node.name for node in onnx.load(prepared).graph.node if node.op_type in LAYERS]
+        kept = [*layers[:ends], *layers[-ends:]] if ends else []
+        quantize_static(
+            prepared,
+            quantized,
+            Frames(),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            op_types_to_quantize=[*LAYERS, *BETWEEN],
+            nodes_to_exclude=kept,
+            # Ranges by plain extremes let single outliers decide: -2.4 points on real frames.
+            extra_options={"CalibMovingAverage": True},
+        )
+        _save(onnx.load(quantized), path, metadata)
+    return kept

@@ -1,0 +1,1 @@
+"""The `springfield` command. It imports everything and is imported by nothing."""

@@ -1,0 +1,179 @@
+"""Commands for a trained model: predict, explain, compare, promote, pull, show."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from springfield.cli.workspace import PATHS, ROOT, start
+from springfield.machine.errors import UserError
+from springfield.machine.progress import console
+
+if TYPE_CHECKING:
+    from springfield.tracking.registry import Comparison
+
+WEB = Path("web")
+PANEL = "Models"
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=PANEL)
+def predict(
+    pictures: Annotated[list[Path], typer.Argument(help="Files, folders, or - for standard input")],
+    model: Annotated[Path, typer.Option(help="What 'springfield export' wrote")] = PATHS.onnx,
+    top: Annotated[int, typer.Option(min=1, help="So many classes of each picture")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all decimals")] = False,
+) -> None:
+    """Name what pictures show; a picture that cannot be read does not stop the others."""
+    from rich.table import Column, Table
+
+    from springfield.machine.progress import track
+    from springfield.serving.predict import Predictor, find_pictures
+
+    predictor = Predictor(model)
+    found = []
+    for path in track(find_pictures(pictures), "Predicting"):
+        answer: dict[str, Any] = {"picture": str(path)}
+        try:
+            content = sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
+            probabilities = predictor.predict(content)
+            answer["sure"] = max(probabilities.values()) >= predictor.threshold
+            answer["top"] = [
+                {"class": name, "probability": probability}
+                for name, probability in list(probabilities.items())[:top]
+            ]
+        except (ValueError, OSError) as error:
+            answer["error"] = error.strerror if isinstance(error, OSError) else str(error)
+        found.append(answer)
+    if as_json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        table = Table(Column("picture", overflow="fold"), "shows", "", "or")
+        for answer in found:
+            if reason := answer.get("error"):
+                table.add_row(escape(answer["picture"]), f"[red]{escape(reason)}[/]")
+                continue
+            named = [f"{a['class']} {a['probability']:.1%}" for a in answer["top"]]
+            sure = "" if answer["sure"] else "[yellow]not sure[/]"
+            table.add_row(
+                escape(answer["picture"]), escape(named[0]), sure, escape(", ".join(named[1:]))
+            )
+        Console().print(table)
+    if failed := sum("error" in answer for answer in found):
+        raise UserError(f"{failed} of {len(found)} pictures cannot be read")
+
+
+@app.command(rich_help_panel=PANEL)
+def explain(
+    picture: Annotated[Path, typer.Argument(help="A file")],
+    model: Annotated[Path, typer.Option(help="What 'springfield export' wrote")] = PATHS.onnx,
+    output: Annotated[Path, typer.Option(help="Picture to write")] = Path("explained.png"),
+    of: Annotated[str | None, typer.Option("--class", help="Default: the most probable")] = None,
+) -> None:
+    """Draw what in a picture the decision rests on: red where hiding a part changes most."""
+    from springfield.serving.explain import occlusion, overlay
+    from springfield.serving.predict import Predictor, pixels
+
+    predictor = Predictor(model)
+    try:
+        image = pixels(picture.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{picture}: {error}") from error
+    probabilities = predictor.probabilities(image[None])[0]
+    name = of or predictor.classes[int(probabilities.argmax())]
+    if name not in predictor.classes:
+        raise UserError(f"no class '{name}'; there are: {', '.join(predictor.classes)}")
+    position = predictor.classes.index(name)
+    overlay(image, occlusion(predictor, image, position)).save(output)
+    console.print(f"{name} {probabilities[position]:.1%}: {output}", markup=False)
+
+
+@app.command(rich_help_panel=PANEL)
+def compare() -> None:
+    """The challenger beside the champion of this data set: params, scores, a paired test."""
+    from springfield.tracking import registry
+    from springfield.tracking.run import store
+
+    _tell_comparison(registry.compare(store(ROOT), start("compare").data.name))
+
+
+@app.command(rich_help_panel=PANEL)
+def promote(
+    force: Annotated[
+        bool, typer.Option("--force", help="Also one that is not better, or tested on other frames")
+    ] = False,
+) -> None:
+    """Make the challenger the champion, if it is better on the same test frames."""
+    from springfield.tracking import registry
+    from springfield.tracking.run import store
+
+    data = start("promote").data.name
+    found = registry.promote(store(ROOT), data, force=force)
+    _tell_comparison(found)
+    console.print(f"version {found.challenger.number} is the champion of {data}")
+
+
+def _tell_comparison(found: "Comparison") -> None:
+    from rich.table import Table
+
+    old, new = found.champion, found.challenger
+    if old is None:
+        console.print(f"no champion yet; the challenger is version {new.number}")
+        return
+    table = Table("", f"champion ({old.number})", f"challenger ({new.number})", "difference")
+    for key, before, after in found.changed:
+        table.add_row(escape(key), escape(before), escape(after))
+    table.add_section()
+    for name, score in new.scores.items():
+        gain = score - old.scores[name]
+        table.add_row(f"test {name}", f"{old.scores[name]:.4f}", f"{score:.4f}", f"{gain:+.4f}")
+    Console().print(table)
+    if found.p is None:
+        console.print("tested on different frames: these scores cannot be compared")
+    else:
+        console.print(
+            f"{len(new.predictions)} test frames, paired permutation test of the accuracy by "
+            f"shots: p = {found.p:.2g}"
+        )
+
+
+@app.command(rich_help_panel=PANEL)
+def pull(
+    name: Annotated[
+        str | None, typer.Argument(help="A registered model; default: the only one there is")
+    ] = None,
+    alias: Annotated[str, typer.Option(help="Of the version")] = "champion",
+) -> None:
+    """Bring a model from the MLflow server that MLFLOW_TRACKING_URI names: models/."""
+    try:
+        from springfield.serving.pull import pull
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is missing; pip install 'springfield[pull]'") from error
+
+    pull(os.environ.get("MLFLOW_TRACKING_URI", ""), name, alias, PATHS.onnx.parent)
+
+
+@app.command("app", rich_help_panel=PANEL)
+def page(
+    port: Annotated[int, typer.Option(help="To serve on; 0 takes any that is free.")] = 8000,
+    browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
+    build: Annotated[
+        Path | None,
+        typer.Option(help="Write the page into this folder, for any static host, and end."),
+    ] = None,
+) -> None:
+    """Show the page that runs the model in the browser."""
+    from springfield.serving.page import build as write
+    from springfield.serving.page import serve, site
+
+    content = site(WEB, PATHS.onnx.parent)
+    if build:
+        write(content, build)
+        console.print(f"written: [bold]{build}[/]; 'python -m http.server -d {build}' serves it")
+    else:
+        serve(content, port, browser=browser)

@@ -1,0 +1,163 @@
+"""A command for each stage: the stage itself, and its journal."""
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from springfield.cli.workspace import (
+    LOCK,
+    PARAMS,
+    PATHS,
+    ROOT,
+    TRAININGS,
+    WORKSPACE,
+    machine,
+    start,
+)
+from springfield.machine.launch import is_first_process, launched
+
+if TYPE_CHECKING:
+    from springfield.config import Params
+
+STAGES = {
+    "download": "Get the data once, provably the same: data/raw/.",
+    "prepare": "Decode and check every sample once: data/prepared/.",
+    "split": "Divide into train, val and test, near-duplicates on one side: data/split.csv.",
+    "augment": "Make augmented copies for rare classes of train: data/augmented/.",
+}
+"""Those that keep no journal, in their order."""
+
+PANEL = "Stages, in their order"
+app = typer.Typer()
+
+
+def _plain(stage: str) -> Callable[[], None]:
+    def command() -> None:
+        from springfield import pipeline
+
+        params = start(stage)
+        pipeline.run(params, PATHS, machine(params), stage)
+
+    return command
+
+
+for name, about in STAGES.items():
+    app.command(name, help=about, rich_help_panel=PANEL)(_plain(name))
+
+
+@app.command(rich_help_panel=PANEL)
+def train(
+    preset: Annotated[
+        Literal["overfit", "profile", "fast"] | None,
+        typer.Option(
+            help="Debug on a few frames, in .springfield/debug: can it learn them by heart "
+            "(overfit), what takes the time (profile), does it run at all (fast)?"
+        ),
+    ] = None,
+) -> None:
+    """Fine-tune with Lightning on every device: models/checkpoint/."""
+    params = start("train")
+    if preset:
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own progress
+        from springfield.cli.debug import debug
+
+        debug(preset, params, machine(params))
+    else:
+        _train(params)
+
+
+def _train(params: "Params") -> None:
+    from springfield import pipeline
+    from springfield.files import write_json
+    from springfield.machine.trainings import claimed, forget_finished_trainings, forget_training
+    from springfield.tracking import run as tracking
+    from springfield.tracking.fingerprint import fingerprint
+    from springfield.tracking.logger import RunLogger
+
+    hashes = fingerprint("train", WORKSPACE)
+    work = TRAININGS / "-".join(h[:12] for h in hashes.values())
+    here = replace(machine(params), work=work, made_from=hashes)
+    if not is_first_process():
+        pipeline.run(params, PATHS, here, "train")
+        return
+    forget_finished_trainings(TRAININGS, LOCK)
+    with ExitStack() as stack:
+        stack.enter_context(claimed(work))
+        if not ("DVC_STAGE" in os.environ or launched()):  # else when DVC has noted it
+            stack.push(lambda error, *_: None if error else forget_training(work))
+        run_id = stack.enter_context(_training_run(params, hashes))
+        logger = RunLogger(tracking.store(ROOT), run_id)
+        pipeline.run(params, PATHS, replace(here, loggers=[logger]), "train")
+        files = (PATHS.training, PARAMS, PATHS.augment_picture, PATHS.data_report)
+        tracking.log_training(logger, PATHS.training, (*files, PATHS.split_report))
+        write_json(PATHS.run, {"run_id": run_id})
+
+
+@app.command(rich_help_panel=PANEL)
+def evaluate() -> None:
+    """Score the checkpoint on val and test: reports/metrics.json."""
+    from springfield import pipeline
+    from springfield.machine.trainings import forget_finished_trainings
+    from springfield.tracking import run as tracking
+
+    params = start("evaluate")
+    forget_finished_trainings(TRAININGS, LOCK)
+    with _same_run(params):
+        pipeline.run(params, PATHS, machine(params), "evaluate")
+        tracking.log_scores(PATHS.metrics)
+        tracking.log_files(PATHS.metrics, PATHS.calibration, PATHS.evaluation)
+
+
+@app.command(rich_help_panel=PANEL)
+def export() -> None:
+    """Write the network as ONNX, proven equal to the checkpoint: models/springfield.onnx."""
+    from springfield import pipeline
+    from springfield.tracking import registry
+    from springfield.tracking import run as tracking
+
+    params = start("export")
+    with _same_run(params) as run_id:
+        pipeline.run(params, PATHS, machine(params), "export")
+        tracking.log_files(PATHS.export_report, LOCK)
+        registry.register(
+            params.data.name, run_id, PATHS.onnx, PATHS.description, PATHS.int8, PATHS.card
+        )
+
+
+def _training_run(params: "Params", hashes: dict[str, str]) -> AbstractContextManager[str]:
+    """A new run, or that of the interrupted training."""
+    from springfield.config import flatten, load_yaml
+    from springfield.machine.trainings import RECORD
+    from springfield.tracking import run as tracking
+
+    record = TRAININGS / "-".join(h[:12] for h in hashes.values()) / RECORD
+    run_id = json.loads(record.read_text())["run_id"] if record.is_file() else None
+    chosen = flatten(load_yaml(PARAMS))
+    return tracking.open_run(ROOT, params.experiment, run_id, chosen, _tags(hashes), record)
+
+
+def _same_run(params: "Params") -> AbstractContextManager[str]:
+    """The run of the training, or another one where this store does not have it."""
+    from springfield.config import flatten, load_yaml
+    from springfield.tracking import run as tracking
+
+    made_from = json.loads((PATHS.checkpoint / "made_from.json").read_text())
+    run_id = json.loads(PATHS.run.read_text())["run_id"] if PATHS.run.is_file() else None
+    chosen = flatten(load_yaml(PARAMS))
+    return tracking.open_run(ROOT, params.experiment, run_id, chosen, _tags(made_from))
+
+
+def _tags(hashes: dict[str, str]) -> dict[str, str]:
+    from springfield.tracking.run import commit
+
+    tags = {f"springfield.{name}_sha256": value for name, value in hashes.items()}
+    revision = os.environ.get("DVC_EXP_BASELINE_REV")
+    tags["mlflow.source.git.commit"] = revision or commit(ROOT)
+    if name := os.environ.get("DVC_EXP_NAME"):
+        tags["dvc_exp"] = tags["mlflow.runName"] = name
+    return tags

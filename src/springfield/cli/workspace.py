@@ -1,0 +1,51 @@
+"""The folder that a command runs in, and the machine that it runs on."""
+
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from springfield.machine.launch import is_first_process
+from springfield.machine.paths import Paths
+from springfield.machine.progress import console
+
+if TYPE_CHECKING:
+    from springfield.config import Params
+    from springfield.machine.hardware import Machine
+
+WORKSPACE = Path()
+PATHS = Paths()
+PARAMS, LOCK = Path("params.yaml"), Path("dvc.lock")
+ROOT = Path(os.environ.get("DVC_ROOT", "."))
+"""The primary repository, also from DVC's temporary workspaces."""
+CACHE = ROOT / ".springfield"
+TRAININGS = ROOT.resolve() / ".springfield/train"
+"""What trainings go on from, a folder each."""
+
+
+class Shown:
+    """What the command shows of errors."""
+
+    traceback = False
+
+
+def start(what: str) -> "Params":
+    """Check all params before any work, and say what runs."""
+    from springfield.config import load
+
+    if not Shown.traceback:
+        logging.disable(logging.INFO)
+        warnings.filterwarnings("ignore", module=r"pytorch_lightning|torch\.|mlflow|onnx")
+    params = load(PARAMS)
+    if is_first_process():
+        console.print(f"[bold]experiment {params.experiment}[/]: {what}")
+    return params
+
+
+def machine(params: "Params") -> "Machine":
+    """This machine, by the params and the environment."""
+    from springfield.machine.hardware import Machine
+
+    mirror = os.environ.get("SPRINGFIELD_MIRROR")
+    return Machine(params.hardware, root=ROOT, mirror=mirror, cache=CACHE)

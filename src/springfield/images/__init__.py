@@ -1,0 +1,1 @@
+"""Samples that are pictures: from archives to batches."""

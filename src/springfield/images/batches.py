@@ -1,0 +1,193 @@
+"""Labelled frames as batches: for training in a seeded order, for evaluation in order."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from springfield.images.store import ImageStore
+from springfield.machine.processes import ctrl_c_waits, worker_context
+
+if TYPE_CHECKING:
+    from springfield.images.transforms import Augmentation
+
+Key = tuple[int, int]
+"""Epoch and row: what a frame's augmentation is seeded with."""
+PADDING = -1
+"""The row and the label of a frame that only fills a batch."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """The frames of one side of the split, in the order of the index."""
+
+    ids: list[str]
+    labels: NDArray[np.int64]
+    """Positions in the sorted list of all classes of the split."""
+
+
+def read_split(index: Path, split: Path) -> tuple[list[str], dict[str, Side]]:
+    """The classes of all frames in the split, sorted, and its three sides.
+
+    Where the data set has a test set of its own that the split leaves out, `official_test` is a
+    fourth one.
+    """
+    indexed = pd.read_csv(index, keep_default_na=False, dtype=str)
+    frames = indexed.merge(pd.read_csv(split, dtype=str)[["id", "split"]], on="id", how="left")
+    classes = sorted(frames.loc[frames["split"].notna(), "class"].unique())
+    left_out = frames["split"].isna() & (frames["official_split"] == "test")
+    frames.loc[left_out & frames["class"].isin(classes), "split"] = "official_test"
+    sides = {
+        str(name): Side(side["id"].to_list(), to_labels(side["class"], classes))
+        for name, side in frames.groupby("split")
+    }
+    return classes, sides
+
+
+def to_labels(names: "pd.Series[str]", classes: list[str]) -> NDArray[np.int64]:
+    """The positions of class names in the list `classes`."""
+    positions = {name: position for position, name in enumerate(classes)}
+    return np.array([positions[name] for name in names], np.int64)
+
+
+def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The whole image (H x W x 3) as a square of `size` pixels, as `Classifier.resize` does it."""
+    if image.shape[:2] == (size, size):
+        return image
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
+    square = functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
+    return np.ascontiguousarray(square[0].permute(1, 2, 0).numpy())
+
+
+class Frames(Dataset[tuple[Tensor, Tensor]]):
+    """Batches of frames: uint8 images (N x size x size x 3) and int64 labels (N).
+
+    Args:
+        stores: where the images are.
+        ids: of the frames.
+        labels: of the frames, as positions in the list of classes.
+        size: side of the images in pixels.
+        augmentation: applied before resizing; none: the image as it is.
+        seed: of the augmentation, beside epoch and row.
+    """
+
+    def __init__(
+        self,
+        stores: list[ImageStore],
+        ids: list[str],
+        labels: NDArray[np.int64],
+        size: int,
+        augmentation: "Augmentation | None" = None,
+        seed: int = 0,
+    ) -> None:
+        self.stores = stores
+        self.ids = ids
+        self.labels = labels
+        self.size = size
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, keys: list[Key]) -> tuple[Tensor, Tensor]:
+        images = np.stack([self._image(epoch, row) for epoch, row in keys])
+        labels = [PADDING if row == PADDING else int(self.labels[row]) for _, row in keys]
+        return torch.from_numpy(images), torch.tensor(labels)
+
+    def _image(self, epoch: int, row: int) -> NDArray[np.uint8]:
+        if row == PADDING:
+            return np.zeros((self.size, self.size, 3), np.uint8)
+        store = next(store for store in self.stores if self.ids[row] in store)
+        image = store[self.ids[row]]
+        if self.augmentation:
+            image = self.augmentation(image, self.seed, epoch, row)
+        return resize(image, self.size)
+
+
+class Batches(Sampler[list[Key]]):
+    """The batches of one process: its part of the global batches that all processes share.
+
+    A global batch is the same whatever the number of processes.
+
+    Args:
+        rows: the number of frames.
+        batch_size: of all processes together.
+        rank: of this process.
+        world: the number of processes, a divisor of `batch_size`.
+        weights: how often each frame is drawn, relative to the others; none: each one once.
+        seed: of the order; none: in order, the last batch filled up with `PADDING`.
+        pieces: how many each batch is handed out in, for gradients that accumulate.
+    """
+
+    def __init__(
+        self,
+        rows: int,
+        batch_size: int,
+        rank: int = 0,
+        world: int = 1,
+        weights: NDArray[np.float64] | None = None,
+        seed: int | None = None,
+        pieces: int = 1,
+    ) -> None:
+        self.rows = rows
+        self.batch_size = batch_size
+        self.part = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
+        self.weights = weights
+        self.seed = seed
+        self.pieces = pieces
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this at the start of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self._batches() * self.pieces
+
+    def _batches(self) -> int:
+        if self.seed is None:
+            return -(-self.rows // self.batch_size)
+        return max(1, self.rows // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        needed = self._batches() * self.batch_size
+        if self.seed is None:
+            order = np.arange(needed)
+            order[order >= self.rows] = PADDING
+        else:
+            rng = np.random.default_rng((self.seed, self.epoch))
+            if self.weights is None:
+                order = np.resize(rng.permutation(self.rows), needed)
+            else:
+                order = rng.choice(self.rows, needed, p=self.weights / self.weights.sum())
+        for batch in order.reshape(-1, self.batch_size):
+            for piece in np.split(batch[self.part], self.pieces):
+                yield [(self.epoch, int(row)) for row in piece]
+
+
+class _Loader(DataLoader[Any]):
+    def __iter__(self) -> Any:
+        with ctrl_c_waits():  # it may start the processes
+            return super().__iter__()
+
+
+def loader(frames: Frames, batches: Batches, workers: int) -> DataLoader[Any]:
+    """Load `batches` of `frames` in `workers` processes (0: in this one)."""
+    return _Loader(
+        frames,
+        batch_size=None,
+        sampler=batches,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        multiprocessing_context=worker_context() if workers else None,
+    )

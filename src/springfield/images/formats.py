@@ -1,0 +1,140 @@
+"""How IDX and CIFAR files yield labelled images: pixels without any encoding, all of one size."""
+
+import math
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from springfield.images.archives import MAX_BYTES, Entry, Format, Item, Layout, entries, is_archive
+from springfield.machine.errors import UserError
+
+CIFAR_SHAPE = (3, 32, 32)
+CIFAR_LABELS = {Format.cifar10: 1, Format.cifar100: 2}
+"""Bytes of labels before the pixels of each record; the last of them is the class."""
+Place = tuple[str, str]
+"""An archive's name, and a path inside; no path: the file itself."""
+
+
+def labelled_records(archives: list[Path], layouts: list[Layout]) -> Iterator[Item]:
+    """Yield every picture of the files that the layouts match, layout by layout.
+
+    A file may lie in an archive or by itself, as it is or packed by gzip.
+
+    Raises:
+        UserError: a file is damaged, is none of its format, or has a label that is no class.
+    """
+    patterns = [re.compile(layout.pattern) for layout in layouts]
+    files = _files(archives, patterns)
+    for layout, pattern in zip(layouts, patterns, strict=True):
+        for place in [
+            (archive, path) for archive, path in files if pattern.search(path or archive)
+        ]:
+            labels, pixels = _read(files, place, layout)
+            for number, (label, picture) in enumerate(zip(labels, pixels, strict=True)):
+                yield Item(
+                    place[0],
+                    f"{place[1]}#{number}",
+                    layout.classes[label],
+                    layout.split,
+                    picture.tobytes(),
+                    shape=picture.shape,
+                )
+
+
+def _files(archives: list[Path], patterns: list[re.Pattern[str]]) -> dict[Place, bytes]:
+    """What is in archives, and the files that are none, unpacked."""
+    files = {}
+    for archive in archives:
+        alone = any(pattern.search(archive.name) for pattern in patterns)
+        if alone or not is_archive(archive):
+            found: Iterable[Entry] = [Entry("", archive.read_bytes())]
+        else:
+            found = entries(archive)
+        for entry in found:
+            if entry.content is not None or entry.problem:
+                place = archive.name, entry.path
+                files[place] = _content(_name(place), entry)
+    return files
+
+
+def _name(place: Place) -> str:
+    return "!".join(filter(None, place))
+
+
+def _read(
+    files: dict[Place, bytes], place: Place, layout: Layout
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The labels (N) and pixels (N x C x H x W) of a file."""
+    name = labels_name = _name(place)
+    if layout.format is Format.idx:
+        archive, path = (part.replace("images-idx3", "labels-idx1") for part in place)
+        labels_name = _name((archive, path))
+        if (archive, path) not in files:
+            raise UserError(f"{name}: there is no {labels_name} with its labels; get both again")
+        pixels = _idx(name, files[place], 3)[:, None]
+        labels = _idx(labels_name, files[archive, path], 1)
+        if len(pixels) != len(labels):
+            raise UserError(
+                f"{name}: {len(pixels)} pictures, but {len(labels)} labels in {labels_name}; get "
+                "both again"
+            )
+    else:
+        labels, pixels = _cifar(name, files[place], CIFAR_LABELS[layout.format])
+    wrong = np.flatnonzero(labels >= len(layout.classes))
+    if len(wrong):
+        raise UserError(
+            f"{labels_name}: label {labels[wrong[0]]} of picture {wrong[0]} is none of the "
+            f"{len(layout.classes)} classes of data.layout; get it again"
+        )
+    return labels, pixels
+
+
+def _content(name: str, entry: Entry) -> bytes:
+    if entry.problem or entry.content is None:
+        raise UserError(f"{name}: {entry.problem}; get it again")
+    if not entry.content.startswith(b"\x1f\x8b"):
+        return entry.content
+    decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        content = decompressor.decompress(entry.content, MAX_BYTES)
+    except zlib.error as error:
+        raise UserError(f"{name}: damaged gzip ({error}); get it again") from error
+    if not decompressor.eof:
+        raise UserError(f"{name}: a gzip that is cut short or unpacks to too much; get it again")
+    return content
+
+
+def _idx(name: str, content: bytes, dimensions: int) -> NDArray[np.uint8]:
+    """The array (uint8) of an IDX file: a magic number, its dimensions, its values."""
+    magic, start = bytes((0, 0, 8, dimensions)), 4 + 4 * dimensions
+    if content[:4] != magic:
+        raise UserError(
+            f"{name}: no IDX file of {'pictures' if dimensions == 3 else 'labels'}: it starts "
+            f"with {content[:4].hex()}, not {magic.hex()}; get it again"
+        )
+    if len(content) < start:
+        raise UserError(f"{name}: ends within its header; get it again")
+    shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
+    if len(content) - start != math.prod(shape) or 0 in shape:
+        raise UserError(
+            f"{name}: {len(content) - start} bytes after its header, which tells of "
+            f"{' x '.join(map(str, shape))}; get it again"
+        )
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def _cifar(
+    name: str, content: bytes, label_bytes: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The labels (N) and pixels (N x 3 x 32 x 32) of a binary CIFAR file."""
+    size = label_bytes + math.prod(CIFAR_SHAPE)
+    if not content or len(content) % size:
+        raise UserError(
+            f"{name}: {len(content)} bytes are no whole number of records of {size}; get it again"
+        )
+    records = np.frombuffer(content, np.uint8).reshape(-1, size)
+    return records[:, label_bytes - 1], records[:, label_bytes:].reshape(-1, *CIFAR_SHAPE)

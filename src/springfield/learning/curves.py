@@ -1,0 +1,37 @@
+"""The curves of a training, from the tables that it wrote."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+
+def curves_plot(training: Path, path: Path) -> None:
+    """Draw loss, scores, learning rates, speed and waiting by epoch.
+
+    Args:
+        training: the folder of `metrics.csv` and `speed.csv`.
+        path: PNG file to write.
+    """
+    metrics, speed = (pd.read_csv(training / f"{name}.csv") for name in ("metrics", "speed"))
+    table = metrics.merge(speed, on="epoch")
+    panels = {
+        "loss": ["train_loss", "val_loss"],
+        "score": ["val_accuracy", "val_macro_f1"],
+        "learning rate": ["lr", "lr_first_layer"],
+        "images per second": ["images_per_second"],
+        "share of time waiting for data": ["waiting_share"],
+    }
+    figure = Figure(figsize=(4 * len(panels), 3.6), layout="constrained")
+    for position, (title, columns) in enumerate(panels.items(), start=1):
+        axes = figure.add_subplot(1, len(panels), position)
+        for column, colour in zip(columns, ("tab:blue", "tab:orange"), strict=False):
+            label = column.replace("_", " ")
+            axes.plot(table["epoch"] + 1, table[column], "o-", ms=3, color=colour, label=label)
+        axes.set(title=title, xlabel="epoch")
+        if title.startswith(("images", "share")):
+            axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+        if len(columns) > 1:
+            axes.legend()
+    figure.savefig(path, format="png", metadata={"Software": None})

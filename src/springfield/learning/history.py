@@ -1,0 +1,69 @@
+"""The metrics and the speed of each epoch, which a resumed training goes on with."""
+
+import time
+from typing import Any
+
+import pandas as pd
+import pytorch_lightning as pl
+
+SPEED = ("seconds", "images_per_second", "waiting_share")
+
+
+class History(pl.Callback):
+    """Keep what the learner logged, an epoch a row, and save it with each checkpoint.
+
+    Args:
+        batch_size: frames that all processes together take in a step of the loop.
+    """
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._started = self._handed_over = time.perf_counter()
+        self._waited = self._trained = 0.0
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Add the time since the last batch: nothing but waiting for this one."""
+        self._waited += time.perf_counter() - self._handed_over
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
+        batch_idx: int,
+    ) -> None:  # fmt: skip
+        """Start to wait; the last batch ends the training part of the epoch."""
+        self._handed_over = time.perf_counter()
+        if trainer.is_last_batch:
+            self._trained = self._handed_over - self._started
+            speed = self.batch_size * (batch_idx + 1) / self._trained
+            pl_module.log("images_per_second", speed, on_step=False, on_epoch=True)
+            pl_module.log(
+                "waiting_share", self._waited / self._trained, on_step=False, on_epoch=True
+            )
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add a row: epoch, seconds (with validation) and every logged metric."""
+        logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        logged.pop("step", None)
+        seconds = round(time.perf_counter() - self._started, 2)
+        self.rows.append({"epoch": trainer.current_epoch, "seconds": seconds, **logged})
+
+    def metrics(self) -> pd.DataFrame:
+        """Loss, scores and learning rates; the same in each training with the same params."""
+        return pd.DataFrame(self.rows).drop(columns=list(SPEED))
+
+    def speed(self) -> pd.DataFrame:
+        """Seconds, images per second and the share of time that training waited for data."""
+        return pd.DataFrame(self.rows)[["epoch", *SPEED]]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What goes into a checkpoint."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """What a checkpoint brings back."""
+        self.rows = list(state_dict["rows"])

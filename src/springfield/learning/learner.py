@@ -1,0 +1,192 @@
+"""How a network learns: optimiser, schedule, and what each step watches, for Lightning."""
+
+import difflib
+import inspect
+import math
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from timm.optim import (
+    create_optimizer_v2,
+    get_optimizer_class,
+    list_optimizers,
+    param_groups_layer_decay,
+)
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, MetricCollection
+
+from springfield.learning.recipe import OptimizerParams, TrainParams
+from springfield.machine.errors import UserError
+
+
+class Network(Protocol):
+    """What a task's network has."""
+
+    backbone: nn.Module
+    """Of timm: layer by layer its rates decay."""
+
+    def trunk_parameters(self) -> Iterable[nn.Parameter]:
+        """All but those of the head."""
+
+    def train(self, mode: bool = True) -> nn.Module:
+        """PyTorch's."""
+
+
+class Learner(pl.LightningModule):
+    """Fine-tune a network; a task adds its losses and its scores.
+
+    Args:
+        model: what to train.
+        optimizer: how weights are changed.
+        params: how long and on what.
+        seed: what each epoch's random numbers start from.
+        val_metrics: what is counted on val, by the names that curves have.
+    """
+
+    def __init__(
+        self,
+        model: Network,
+        optimizer: OptimizerParams,
+        params: TrainParams,
+        seed: int,
+        val_metrics: MetricCollection,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.optimizer = optimizer
+        self.params = params
+        self.seed = seed
+        self.val_loss = MeanMetric()
+        self.val_metrics = val_metrics
+
+    def loss(self, batch: Any) -> Tensor:
+        """The mean loss of a training batch."""
+        raise NotImplementedError
+
+    def count(self, batch: Any) -> None:
+        """Update `val_loss` and `val_metrics` with a batch of val."""
+        raise NotImplementedError
+
+    def val_score(self, metrics: dict[str, Tensor]) -> Tensor:
+        """By which epochs are compared: higher is better."""
+        raise NotImplementedError
+
+    def on_train_epoch_start(self) -> None:
+        """Freeze the trunk in the first epochs, batch norm's statistics with it."""
+        frozen = self.current_epoch < self.params.head_epochs
+        for parameter in self.model.trunk_parameters():
+            parameter.requires_grad_(not frozen)
+        self.model.train(not frozen)
+        self.first_bad = torch.full((), -1, device=self.device)
+        self.loss_sum = torch.zeros((), device=self.device)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Start each epoch's random numbers anew, so that a resumed run draws the same ones."""
+        if batch_idx == 0:
+            own = 10_007 * self.global_rank  # or all would draw the same dropout
+            torch.manual_seed(self.seed * 1_000_003 + self.current_epoch + own)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """The loss of a batch; notes the first that is no number."""
+        loss = self.loss(batch)
+        is_first = (self.first_bad < 0) & ~torch.isfinite(loss.detach())
+        self.first_bad = torch.where(is_first, batch_idx, self.first_bad)
+        self.loss_sum += loss.detach()
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Stop when the loss is no number any more; log its mean at the end of the epoch.
+
+        Raises:
+            UserError: which step it was.
+        """
+        last = self.trainer.is_last_batch
+        # Asking the device makes it wait, so not at each step.
+        if (batch_idx % 50 == 0 or last) and (step := int(self.first_bad)) >= 0:
+            raise UserError(
+                f"the loss is not finite since epoch {self.current_epoch}, step {step}; lower "
+                "optimizer.lr, set optimizer.clip, or take another train.precision"
+            )
+        if last:  # in each step it was the dearest thing Lightning did, by a profile
+            self.log_dict(
+                {"step": float(self.current_epoch), "train_loss": self.loss_sum / (batch_idx + 1)},
+                on_step=False,
+                on_epoch=True,
+                sync_dist=True,
+            )
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm; Lightning's own refuses a fused optimiser even where no loss is scaled."""
+        if gradient_clip_val:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Count a batch."""
+        self.count(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log what all processes counted, with the epoch, not the step, as the curves' axis."""
+        optimizer = self.trainer.optimizers[0]
+        metrics = {"val_loss": self.val_loss.compute(), **self.val_metrics.compute()}
+        self.log_dict(
+            {
+                "step": float(self.current_epoch),
+                "lr": max(group["lr"] for group in optimizer.param_groups),
+                "lr_first_layer": min(group["lr"] for group in optimizer.param_groups),
+                **metrics,
+                "val_score": self.val_score(metrics),
+            }
+        )
+        self.val_loss.reset()
+        self.val_metrics.reset()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Layer-wise rates (as in BEiT), linear warm-up and cosine decay by step.
+
+        Raises:
+            UserError: no such optimiser.
+        """
+        chosen = self.optimizer
+        groups = param_groups_layer_decay(
+            self.model.backbone, chosen.weight_decay, layer_decay=chosen.layer_decay
+        )
+        for group in groups:
+            group["lr"] = chosen.lr * group.pop("lr_scale")
+        # On CPUs a fused step takes a quarter of the time. With a scaled loss it cannot be clipped.
+        can = "fused" in inspect.signature(_optimizer_class(chosen.name)).parameters
+        fused: dict[str, Any] = {"fused": True} if can and not self._loss_is_scaled else {}
+        optimizer = create_optimizer_v2(groups, chosen.name, lr=chosen.lr, **fused)
+        steps = int(self.trainer.estimated_stepping_batches)
+        warmup = max(1, round(chosen.warmup * steps))
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / warmup
+            return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    @property
+    def _loss_is_scaled(self) -> bool:
+        return self.trainer.precision == "16-mixed"
+
+
+def _optimizer_class(name: str) -> Any:
+    try:
+        return get_optimizer_class(name, bind_defaults=False)
+    except ValueError as error:
+        near = difflib.get_close_matches(name, map(str, list_optimizers()))
+        hint = f"; near it: {', '.join(near)}" if near else ""
+        raise UserError(f"optimizer.name: timm has no '{name}'{hint}") from error

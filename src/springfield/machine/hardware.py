@@ -1,0 +1,52 @@
+"""The machine that runs a stage: nothing here may change what the stage writes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import Logger
+
+
+@dataclass
+class HardwareParams:
+    """The machine, which is no part of an experiment."""
+
+    accelerator: str
+    """Lightning's name for it: auto, cpu, gpu."""
+    devices: str | int
+    nodes: int
+    """Of Lightning's own launcher; torchrun and SLURM say it themselves, and the devices too."""
+    workers: int | None
+    """Processes that load and decode, of each device; none: as many as pay."""
+
+    @property
+    def device(self) -> str:
+        """PyTorch's name of where one process computes: cuda or cpu."""
+        import torch
+
+        return "cuda" if torch.cuda.is_available() and self.accelerator != "cpu" else "cpu"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a stage may use, and what it is given, beside its params and files."""
+
+    hardware: HardwareParams
+    root: Path = Path()
+    """The primary repository, which `mirror` is relative to."""
+    mirror: str | None = None
+    """A folder or URL that is asked first for archives and weights."""
+    cache: Path = Path(".springfield")
+    """Folder for downloads and weights, which later runs find there."""
+    weights: Path | None = None
+    """The verified weights that training starts from."""
+    work: Path | None = None
+    """Folder of what an interrupted training goes on from; none: a temporary one."""
+    made_from: dict[str, str] = field(
+        default_factory=lambda: dict.fromkeys(("data", "params", "code"), "")
+    )
+    """Hashes of what goes into the training, for its checkpoint."""
+    loggers: "Sequence[Logger]" = ()
+    """Lightning's."""

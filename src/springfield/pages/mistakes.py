@@ -1,0 +1,23 @@
+"""A page of the most confident mistakes: they are where labels are wrong."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from springfield.pages.template import html
+
+
+def write_mistakes_page(
+    shown: Sequence[Mapping[Any, Any]], mistakes: int, frames: int, path: Path
+) -> None:
+    """Write an HTML page with pictures, labels and predictions.
+
+    Args:
+        shown: the mistakes to show, with `class`, `predicted`, `confidence`, `source` and a data
+            URI as `picture`.
+        mistakes: how many there are.
+        frames: in so many test frames.
+        path: file to write; it holds small pictures, so it is kept out of Git.
+    """
+    page = html("mistakes.html.jinja").render(shown=shown, mistakes=mistakes, frames=frames)
+    path.write_text(page, encoding="utf-8")

@@ -1,0 +1,47 @@
+"""Which module is which stage, and how stages run: the one place that calls them."""
+
+import importlib
+import tempfile
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+from springfield.config import Params, only
+from springfield.machine.hardware import Machine
+from springfield.machine.paths import Paths
+from springfield.sources.mirror import fetch
+
+STAGES = ("download", "prepare", "split", "augment", "train", "evaluate", "export")
+
+
+def stage(name: str, task: str) -> ModuleType:
+    """The module of a stage: the same for every task, or the task's own."""
+    package = f"{__package__}.stages"
+    own = find_spec(f"{package}.{name}") is None
+    return importlib.import_module(f"{package}.{task}.{name}" if own else f"{package}.{name}")
+
+
+def run(params: Params, paths: Paths, machine: Machine, *names: str) -> None:
+    """Run stages one after the other, without DVC and MLflow; default: all.
+
+    Raises:
+        UserError: what the stages raise.
+    """
+    for name in names or STAGES:
+        module = stage(name, params.task.name)
+        with tempfile.TemporaryDirectory() as folder:
+            given = replace(machine, work=machine.work or Path(folder))
+            if name == "train" and params.model.weights:
+                given = replace(given, weights=_weights(params, machine))
+            module.run(only(params, module.NEEDS), paths, given)
+
+
+def _weights(params: Params, machine: Machine) -> Path:
+    from filelock import FileLock
+
+    assert params.model.weights
+    folder = machine.cache / "weights"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):  # torchrun starts all processes at once
+        return fetch(params.model.weights, folder, machine.mirror, machine.root)

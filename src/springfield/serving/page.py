@@ -1,0 +1,212 @@
+"""The page that runs the exported model in the browser: served, or written for any static host."""
+
+import hashlib
+import io
+import json
+import re
+import shutil
+import threading
+import webbrowser
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from springfield.files import atomic
+from springfield.machine.errors import UserError
+from springfield.machine.progress import console
+from springfield.sources.sample import frames
+
+Site = dict[str, Path | bytes]
+"""What is served: the path under `/` of every file, and the file or its content."""
+
+HOST = "127.0.0.1"
+MODELS = ("model.json", "springfield.onnx", "springfield.int8.onnx")
+RUNTIME = (
+    "ort.wasm.min.mjs",
+    "ort-wasm-simd-threaded.mjs",
+    "ort-wasm-simd-threaded.wasm",
+    "ort.webgpu.min.mjs",
+    "ort-wasm-simd-threaded.asyncify.mjs",
+    "ort-wasm-simd-threaded.asyncify.wasm",
+)
+"""Of onnxruntime-web: the plain runtime, and the one with WebGPU."""
+PAGE_TYPES = (".html", ".css", ".mjs", ".js", ".svg", ".webmanifest")
+CONTENT_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".onnx": "application/octet-stream",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
+    ".webmanifest": "application/manifest+json",
+}
+ISOLATION = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+}
+"""Threads of WebAssembly need the first two."""
+
+
+def site(web: Path, models: Path) -> Site:
+    """Everything that the page consists of, with the model and some sample pictures.
+
+    `site.json` lists the files with their SHA-256 (`models/model.json` does it for the model), and
+    the headers to serve them with.
+
+    Args:
+        web: the page's sources, with its node packages installed.
+        models: the folder that export wrote.
+
+    Raises:
+        UserError: a part is missing; the text says how to get it.
+    """
+    if not (web / "index.html").is_file():
+        raise UserError(f"{web}/index.html does not exist; run this in Springfield's repository")
+    runtime = web / "node_modules/onnxruntime-web/dist"
+    if not all((runtime / name).is_file() for name in RUNTIME):
+        raise UserError(f"{runtime} is not installed; run 'make app', or 'npm ci' in {web}/")
+    for name in MODELS:
+        if not (models / name).is_file():
+            raise UserError(
+                f"{models / name} does not exist; run 'make repro' (or 'dvc pull') first"
+            )
+    content: Site = {path.name: path for path in sorted(web.iterdir()) if path.suffix in PAGE_TYPES}
+    content |= {f"vendor/{name}": runtime / name for name in RUNTIME}
+    content |= _samples()
+    description = {
+        "headers": headers(web),
+        "files": {name: _sha256(file) for name, file in content.items()},
+    }
+    content |= {f"models/{name}": models / name for name in MODELS}
+    return content | {"site.json": json.dumps(description, indent=1).encode()}
+
+
+def headers(web: Path) -> dict[str, str]:
+    """What every answer carries: isolation, and the page's own content security policy."""
+    html = (web / "index.html").read_text(encoding="utf-8")
+    found = re.search(r'http-equiv="Content-Security-Policy"\s+content="([^"]+)"', html)
+    assert found, "index.html states its policy"
+    return ISOLATION | {"Content-Security-Policy": " ".join(found[1].split())}
+
+
+def build(content: Site, folder: Path) -> None:
+    """Write the page into a folder that any static host can serve.
+
+    Raises:
+        UserError: there is a folder of that name that this function did not write.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / "site.json").is_file():
+        raise UserError(f"{folder} holds something else; choose another folder or empty it")
+    with atomic(folder, directory=True) as partial:
+        for name, file in content.items():
+            target = partial / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(file, bytes):
+                target.write_bytes(file)
+            else:
+                shutil.copyfile(file, target)
+
+
+def serve(content: Site, port: int, *, browser: bool) -> None:
+    """Serve the page on the loopback address until Ctrl-C.
+
+    Args:
+        content: what `site` returned.
+        port: to listen on; 0 takes a free one.
+        browser: open the page.
+
+    Raises:
+        UserError: the port is taken.
+    """
+    sent = json.loads(_read(content["site.json"]))["headers"]
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._answer(with_body=True)
+
+        def do_HEAD(self) -> None:
+            self._answer(with_body=False)
+
+        def _answer(self, *, with_body: bool) -> None:
+            name = unquote(urlsplit(self.path).path).removeprefix("/") or "index.html"
+            try:
+                body = _open(content[name])
+            except (KeyError, FileNotFoundError):  # a stage that runs takes its model away
+                self.send_error(HTTPStatus.NOT_FOUND)
+                return
+            with body:
+                size = body.seek(0, io.SEEK_END)
+                body.seek(0)
+                self.send_response(HTTPStatus.OK)
+                self.send_header("Content-Type", CONTENT_TYPES[PurePosixPath(name).suffix])
+                self.send_header("Content-Length", str(size))
+                self.send_header("Cache-Control", "no-cache")
+                self.end_headers()
+                if with_body:
+                    shutil.copyfileobj(body, self.wfile, 1 << 20)
+
+        def end_headers(self) -> None:
+            for header, value in sent.items():
+                self.send_header(header, value)
+            super().end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+        def handle(self) -> None:
+            try:
+                super().handle()
+            except ConnectionError:  # the browser left in the middle of a download
+                self.close_connection = True
+
+    try:
+        server = ThreadingHTTPServer((HOST, port), Handler)
+    except OSError as error:
+        raise UserError(
+            f"cannot listen on port {port} ({error.strerror}); choose another one: --port 0 "
+            "takes any that is free"
+        ) from error
+    with server:
+        address = f"http://{HOST}:{server.server_port}/"
+        console.print(f"Springfield's page: [bold]{address}[/] (Ctrl-C ends it)")
+        if browser:  # in a thread: one that runs in the terminal would wait for this server
+            threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            console.print("stopped")
+
+
+def _samples() -> Site:
+    """One frame of each of the first shots of every character of the sample."""
+    pictures: Site = {}
+    for path, image in frames(scale=0):
+        _, character, name = path.split("/")
+        if name.endswith("_frame_0.png"):
+            png = io.BytesIO()
+            image.save(png, "PNG")
+            pictures[f"samples/{character}_{name[5:8]}.png"] = png.getvalue()
+    return pictures
+
+
+def _open(file: Path | bytes) -> io.BufferedIOBase:
+    return io.BytesIO(file) if isinstance(file, bytes) else file.open("rb")
+
+
+def _read(file: Path | bytes) -> bytes:
+    return file if isinstance(file, bytes) else file.read_bytes()
+
+
+def _sha256(file: Path | bytes) -> str:
+    with _open(file) as body:
+        return hashlib.file_digest(body, "sha256").hexdigest()

@@ -1,0 +1,101 @@
+"""Name what pictures show, with an exported model; needs neither torch nor DVC."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from PIL import Image
+
+from springfield.images.decoding import decode
+from springfield.machine.errors import UserError
+
+MEGAPIXEL = 2**20
+
+
+class Predictor:
+    """A model that `springfield export` wrote.
+
+    Args:
+        path: an ONNX file.
+        threads: that it may use; 0: one a core.
+
+    Raises:
+        UserError: no such file, a damaged one, or not one of this project's.
+    """
+
+    classes: list[str]
+    threshold: float
+    """The probability below which the model is unsure."""
+
+    def __init__(self, path: Path | str, threads: int = 0) -> None:
+        path = Path(path)
+        if not path.is_file():
+            raise UserError(f"{path} does not exist; 'dvc pull' or 'springfield pull' brings it")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self.session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # the runtime has a class of its own for each kind of damage
+            raise UserError(f"{path} is damaged, or no ONNX file: pull it again") from error
+        metadata = self.session.get_modelmeta().custom_metadata_map
+        names = [i.name for i in (*self.session.get_inputs(), *self.session.get_outputs())]
+        try:
+            self.classes = json.loads(metadata["classes"])
+            self.threshold = json.loads(metadata["threshold"])
+        except (KeyError, ValueError) as error:
+            raise UserError(f"{path} was not written by 'springfield export'") from error
+        if names != ["image", "probabilities"]:
+            raise UserError(f"{path} was not written by 'springfield export'")
+        if self.session.get_outputs()[0].shape[-1] != len(self.classes):
+            raise UserError(f"{path} has {len(self.classes)} names for another number of classes")
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The probabilities (N x classes) of RGB images (uint8, N x H x W x 3, any H and W)."""
+        return np.asarray(self.session.run(None, {"image": images})[0], np.float32)
+
+    def predict(self, picture: bytes) -> dict[str, float]:
+        """The probability of each class for an encoded picture, the highest first.
+
+        Raises:
+            ValueError: it cannot be read; the text says why.
+        """
+        found = self.probabilities(pixels(picture)[None])[0]
+        return {self.classes[i]: float(found[i]) for i in np.argsort(-found, kind="stable")}
+
+
+def pixels(picture: bytes) -> NDArray[np.uint8]:
+    """RGB (H x W x 3) of an encoded picture.
+
+    One of four megapixels or more is averaged over blocks of k x k pixels, k being the largest
+    number that leaves a megapixel; the model resizes the rest.
+
+    Raises:
+        ValueError: it cannot be read; the text says why.
+    """
+    image = decode(picture)
+    k = math.isqrt(image.width * image.height // MEGAPIXEL)
+    return np.array(image.reduce(k) if k > 1 else image)
+
+
+def find_pictures(paths: list[Path]) -> list[Path]:
+    """The files among `paths`, and the pictures in the folders among them, sorted by name.
+
+    Raises:
+        UserError: a folder without pictures.
+    """
+    found = []
+    for path in paths:
+        inside = [path]
+        if path.is_dir():
+            suffixes = Image.registered_extensions()
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes)
+            if not inside:
+                raise UserError(f"{path} has no pictures")
+        found += inside
+    return found

@@ -1,0 +1,334 @@
+"""A small cartoon, drawn by code: a cast of ten, in shots of nearly identical frames.
+
+Colours of skin, clothes and scenery are shared by the whole cast and change with every shot, and
+so do place, size and direction: who it is shows in hair, face and headgear. The drawing never
+changes with the seed of an experiment, because it is a data set like any other.
+"""
+
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from springfield.machine.progress import track
+
+Colour = tuple[int, int, int]
+Points = list[tuple[float, float]]
+
+WIDTH, HEIGHT = 128, 96
+OVERSAMPLING = 2
+INK: Colour = (40, 30, 40)
+SKINS: list[Colour] = [(246, 205, 160), (222, 168, 120), (150, 100, 66), (250, 222, 190)]
+CLOTHES: list[Colour] = [
+    (200, 60, 60),
+    (60, 110, 190),
+    (70, 150, 90),
+    (230, 170, 60),
+    (130, 80, 160),
+    (90, 90, 100),
+    (240, 240, 235),
+]
+WALLS: list[Colour] = [
+    (150, 200, 235),
+    (240, 215, 170),
+    (190, 225, 180),
+    (60, 70, 110),
+    (225, 190, 210),
+    (170, 160, 150),
+]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What stays the same in all frames of a shot; lengths in head radii or pixels."""
+
+    x: float
+    y: float
+    radius: float
+    facing: int
+    skin: Colour
+    shirt: Colour
+    wall: Colour
+    scenery: int
+    hidden_by: int
+    arm: float
+    tilt: float
+    bystander: bool
+    detail: int
+
+
+class Pen:
+    """Draws in units of a head: (0, 0) is its middle, 1 its radius, x grows where it looks."""
+
+    def __init__(self, canvas: ImageDraw.ImageDraw, shot: Shot) -> None:
+        self.canvas = canvas
+        self.shot = shot
+        self.line = max(1, round(shot.radius * 0.07))
+
+    def _at(self, x: float, y: float) -> tuple[float, float]:
+        x += self.shot.tilt * -y
+        return (
+            self.shot.x + self.shot.facing * x * self.shot.radius,
+            self.shot.y + y * self.shot.radius,
+        )
+
+    def oval(self, x: float, y: float, rx: float, ry: float, fill: Colour) -> None:
+        """An ellipse."""
+        cx, cy = self._at(x, y)
+        rx, ry = rx * self.shot.radius, ry * self.shot.radius
+        box = (cx - rx, cy - ry, cx + rx, cy + ry)
+        self.canvas.ellipse(box, fill=fill, outline=INK, width=self.line)
+
+    def shape(self, points: Points, fill: Colour) -> None:
+        """A polygon."""
+        placed = [self._at(x, y) for x, y in points]
+        self.canvas.polygon(placed, fill=fill, outline=INK, width=self.line)
+
+    def stroke(self, points: Points, fill: Colour = INK, width: float = 0.09) -> None:
+        """A line."""
+        placed = [self._at(x, y) for x, y in points]
+        thickness = max(1, round(width * self.shot.radius))
+        self.canvas.line(placed, fill=fill, width=thickness, joint="curve")
+
+
+def _beehive(pen: Pen, hair: Colour) -> None:
+    for y, width in ((-0.75, 0.95), (-1.15, 0.85), (-1.55, 0.7), (-1.9, 0.5)):
+        pen.oval(0, y, width, 0.38, hair)
+
+
+def _tufts(pen: Pen, hair: Colour) -> None:
+    for side in (-1, 1):
+        pen.oval(side * 0.98, 0.0, 0.26, 0.42, hair)
+    pen.shape([(-0.1, 0.42), (0.75, 0.42), (0.95, 0.62), (0.35, 0.52), (-0.2, 0.62)], hair)
+
+
+def _chef_hat(pen: Pen, hair: Colour) -> None:
+    white = (250, 250, 248)
+    for x in (-0.55, 0.0, 0.55):
+        pen.oval(x, -1.45, 0.48, 0.45, white)
+    pen.shape([(-0.8, -0.65), (-0.75, -1.3), (0.75, -1.3), (0.8, -0.65)], white)
+    pen.oval(-0.92, -0.25, 0.16, 0.35, hair)
+
+
+def _pigtails(pen: Pen, hair: Colour) -> None:
+    for side in (-1, 1):
+        pen.oval(side * 1.4, -0.2, 0.42, 0.62, hair)
+        pen.oval(side * 1.05, -0.45, 0.16, 0.16, (235, 90, 120))
+    pen.shape([(-0.95, -0.35), (-0.7, -1.05), (0.0, -1.2), (0.7, -1.05), (0.95, -0.35)], hair)
+
+
+def _flat_top(pen: Pen, hair: Colour) -> None:
+    pen.shape([(-0.95, -0.3), (-1.05, -1.5), (1.05, -1.5), (0.95, -0.3), (0.0, -0.6)], hair)
+    for x in (0.1, 0.72):
+        pen.oval(x, -0.12, 0.33, 0.3, (235, 245, 250))
+        pen.oval(x + 0.06, -0.1, 0.08, 0.1, INK)
+    pen.stroke([(-0.25, -0.15), (-0.95, -0.2)])
+
+
+def _spikes(pen: Pen, hair: Colour) -> None:
+    points: Points = [(-1.0, -0.2)]
+    for step in range(6):
+        x = -1.0 + step * 0.4
+        points += [(x - 0.25 + 0.1 * step, -1.75 + 0.08 * abs(step - 2)), (x + 0.3, -0.85)]
+    pen.shape([*points, (0.95, -0.3), (0.0, -0.55)], hair)
+
+
+def _cap_and_beard(pen: Pen, hair: Colour) -> None:
+    pen.shape([(-0.9, 0.15), (-0.6, 1.15), (0.2, 1.5), (0.9, 1.0), (0.9, 0.3), (0.3, 0.42)], hair)
+    pen.oval(0.45, 0.55, 0.25, 0.08, (150, 60, 60))
+    pen.shape([(-1.0, -0.4), (-0.8, -1.1), (0.2, -1.3), (0.9, -0.9), (1.0, -0.45)], pen.shot.shirt)
+    pen.shape([(0.3, -0.6), (1.75, -0.45), (1.7, -0.28), (0.3, -0.38)], pen.shot.shirt)
+
+
+def _bob(pen: Pen, hair: Colour) -> None:
+    pen.shape(
+        [(-1.1, 0.75), (-1.2, -0.5), (-0.7, -1.15), (0.3, -1.2), (0.2, -0.45), (-0.5, 0.8)], hair
+    )
+    pen.shape(
+        [(-0.9, -0.4), (-0.5, -1.1), (0.6, -1.1), (1.05, -0.35), (0.5, -0.3), (0.0, -0.5)], hair
+    )
+
+
+def _mohawk(pen: Pen, hair: Colour) -> None:
+    pen.shape([(-0.75, -0.7), (-1.0, -1.3), (-0.3, -1.9), (0.55, -1.8), (0.45, -0.85)], hair)
+    pen.stroke([(0.15, 0.75), (0.75, 0.75)], (90, 90, 95), 0.2)
+    pen.oval(-0.75, 0.25, 0.1, 0.1, (240, 210, 80))
+
+
+def _afro(pen: Pen, hair: Colour) -> None:
+    for x, y in ((-0.95, -0.35), (-0.75, -1.0), (0.0, -1.3), (0.75, -1.0), (0.95, -0.4)):
+        pen.oval(x, y, 0.62, 0.58, hair)
+    for side in (-1, 1):
+        pen.oval(side * 0.95, 0.65, 0.2, 0.26, (240, 205, 70))
+
+
+@dataclass(frozen=True)
+class Character:
+    """One of the cast: how it is drawn and how often it is seen."""
+
+    draw: Callable[[Pen, Colour], None]
+    hair: Colour
+    head: tuple[float, float]
+    nose: float
+    frames: int
+
+
+CAST: dict[str, Character] = {
+    "ada_quill": Character(_beehive, (110, 80, 170), (0.92, 1.08), 0.22, 400),
+    "bruno_vale": Character(_tufts, (110, 75, 45), (1.02, 0.98), 0.3, 320),
+    "chef_momo": Character(_chef_hat, (50, 40, 40), (1.05, 0.95), 0.2, 260),
+    "dot_wren": Character(_pigtails, (215, 130, 50), (0.98, 0.95), 0.12, 200),
+    "earl_finch": Character(_flat_top, (50, 40, 40), (0.9, 1.1), 0.24, 160),
+    "fizz_delgado": Character(_spikes, (235, 200, 70), (0.96, 1.0), 0.16, 130),
+    "gus_otter": Character(_cap_and_beard, (110, 75, 45), (1.0, 1.0), 0.26, 100),
+    "hana_pike": Character(_bob, (50, 40, 40), (0.94, 1.02), 0.12, 80),
+    "ivo_stone": Character(_mohawk, (110, 80, 170), (0.95, 1.05), 0.2, 50),
+    "june_marsh": Character(_afro, (110, 75, 45), (0.92, 1.0), 0.14, 8),
+}
+
+
+def _scenery(canvas: ImageDraw.ImageDraw, shot: Shot, width: int, height: int) -> None:
+    """A room, a street, hills or a shop, its parts placed by the shot's `detail`."""
+    rng = np.random.default_rng(shot.detail)
+    canvas.rectangle((0, 0, width, height), fill=shot.wall)
+    floor = int(height * rng.uniform(0.6, 0.85))
+    colours = [CLOTHES[i] for i in rng.permutation(len(CLOTHES))]
+    if shot.scenery == 0:  # a room with a window and a picture
+        canvas.rectangle((0, floor, width, height), fill=(150, 110, 80))
+        for colour in colours[:2]:
+            x, y, w = rng.uniform(0, width * 0.8), rng.uniform(5, height * 0.3), rng.uniform(30, 70)
+            canvas.rectangle((x, y, x + w, y + w * 0.8), fill=colour, outline=INK, width=3)
+    elif shot.scenery == 1:  # a street of houses
+        x = -float(rng.uniform(0, 40))
+        for colour in colours:
+            w = float(rng.uniform(35, 80))
+            canvas.rectangle(
+                (x, rng.uniform(10, height * 0.5), x + w, floor), fill=colour, outline=INK
+            )
+            x += w
+        canvas.rectangle((0, floor, width, height), fill=(120, 120, 125))
+    elif shot.scenery == 2:  # hills
+        for colour in ((110, 180, 100), (80, 150, 80), (140, 190, 90)):
+            x, r = rng.uniform(0, width), rng.uniform(60, 150)
+            canvas.ellipse((x - r, floor - r * 0.4, x + r, floor + r), fill=colour)
+    else:  # shelves of a shop
+        for shelf in np.linspace(rng.uniform(5, 25), floor, 4):
+            canvas.rectangle((0, shelf, width, shelf + 5), fill=(110, 80, 60))
+            for x in range(int(rng.uniform(0, 15)), width, 22):
+                colour = CLOTHES[int(rng.integers(len(CLOTHES)))]
+                canvas.rectangle((x, shelf - rng.uniform(8, 22), x + 13, shelf), fill=colour)
+
+
+def _figure(
+    canvas: ImageDraw.ImageDraw, who: Character, shot: Shot, mouth: float, blink: bool
+) -> None:
+    pen = Pen(canvas, shot)
+    pen.shape(
+        [(-0.3, 0.7), (-1.2, 1.5), (-1.4, 4.5), (1.4, 4.5), (1.2, 1.5), (0.3, 0.7)], shot.shirt
+    )
+    pen.stroke([(1.0, 1.7), (1.8, 1.9 + shot.arm), (2.2, 1.2 + 2 * shot.arm)], shot.skin, 0.35)
+    pen.oval(0, 0, *who.head, shot.skin)
+    pen.oval(-0.35, 0.1, 0.14, 0.2, shot.skin)
+    for x in (0.15, 0.68):
+        if blink:
+            pen.stroke([(x - 0.2, -0.12), (x + 0.2, -0.12)])
+        else:
+            pen.oval(x, -0.15, 0.24, 0.24, (255, 255, 255))
+            pen.oval(x + 0.08, -0.13, 0.08, 0.1, INK)
+    pen.oval(0.75, 0.2, who.nose, who.nose * 0.7, shot.skin)
+    pen.oval(0.45, 0.58, 0.28, 0.04 + mouth, (150, 60, 60))
+    who.draw(pen, who.hair)
+
+
+def _hide(canvas: ImageDraw.ImageDraw, shot: Shot, width: int, height: int) -> None:
+    """Something in front: a bush, a table or a post."""
+    rng = np.random.default_rng(shot.detail + 1)
+    r = shot.radius
+    if shot.hidden_by == 1:
+        for _ in range(5):
+            x, y = shot.x + rng.uniform(-2, 2) * r, shot.y + rng.uniform(1.1, 2.2) * r
+            canvas.ellipse((x - r, y - r * 0.7, x + r, y + r), fill=(60, 130, 60), outline=INK)
+    elif shot.hidden_by == 2:
+        y = shot.y + rng.uniform(0.7, 1.6) * r
+        canvas.rectangle((0, y, width, height), fill=(160, 110, 70), outline=INK, width=2)
+    elif shot.hidden_by == 3:
+        x = shot.x - shot.facing * rng.uniform(0.5, 1.2) * r
+        canvas.rectangle((x - 0.3 * r, 0, x + 0.3 * r, height), fill=(130, 130, 140), outline=INK)
+
+
+def draw_frame(name: str, shot: Shot, frame: int) -> Image.Image:
+    """One frame of a shot (RGB, 128 x 96): it differs from the others by a nod, mouth and eyes."""
+    rng = np.random.default_rng((shot.detail, frame))
+    width, height = WIDTH * OVERSAMPLING, HEIGHT * OVERSAMPLING
+    image = Image.new("RGB", (width, height))
+    canvas = ImageDraw.Draw(image)
+    _scenery(canvas, shot, width, height)
+    if shot.bystander:  # someone of the crowd, small and from behind: no face to know
+        side = replace(shot, x=(shot.x + width * 0.45) % width, radius=shot.radius * 0.5)
+        back = Pen(canvas, side)
+        back.shape([(-1.2, 4.5), (-1.0, 1.2), (1.0, 1.2), (1.2, 4.5)], CLOTHES[shot.detail % 7])
+        back.oval(0, 0, 1.0, 1.1, CAST[name].hair if shot.detail % 2 else INK)
+    moved = replace(
+        shot,
+        x=shot.x + rng.uniform(-1.5, 1.5),
+        y=shot.y + rng.uniform(-1.0, 1.0),
+        arm=shot.arm + rng.uniform(-0.1, 0.1),
+    )
+    _figure(canvas, CAST[name], moved, rng.uniform(0.0, 0.15), blink=bool(rng.random() < 0.2))
+    _hide(canvas, shot, width, height)
+    small = image.resize((WIDTH, HEIGHT), Image.Resampling.BOX)
+    grain = rng.normal(0, 3, (HEIGHT, WIDTH, 1))
+    return Image.fromarray(np.clip(np.asarray(small) + grain, 0, 255).astype(np.uint8))
+
+
+def _new_shot(rng: np.random.Generator) -> Shot:
+    width, height = WIDTH * OVERSAMPLING, HEIGHT * OVERSAMPLING
+    radius = float(rng.uniform(28, 46))
+    return Shot(
+        x=float(rng.uniform(0.25, 0.75) * width),
+        y=float(rng.uniform(0.4, 0.62) * height),
+        radius=radius,
+        facing=int(rng.choice([-1, 1])),
+        skin=SKINS[int(rng.integers(len(SKINS)))],
+        shirt=CLOTHES[int(rng.integers(len(CLOTHES)))],
+        wall=WALLS[int(rng.integers(len(WALLS)))],
+        scenery=int(rng.integers(4)),
+        hidden_by=int(rng.choice(4, p=[0.55, 0.15, 0.15, 0.15])),
+        arm=float(rng.uniform(-0.6, 0.5)),
+        tilt=float(rng.uniform(-0.15, 0.15)),
+        bystander=bool(rng.random() < 0.3),
+        detail=int(rng.integers(2**31)),
+    )
+
+
+def frames(scale: float = 1.0) -> Iterator[tuple[str, Image.Image]]:
+    """Yield every frame with its path `sample/<character>/shot_NNN_frame_N.png`.
+
+    `scale` multiplies the number of frames of each character.
+    """
+    for number, (name, character) in enumerate(CAST.items()):
+        rng = np.random.default_rng(1000 + number)
+        left, shot_number = max(6, round(character.frames * scale)), 0
+        while left > 0:
+            length = min(left, 2 if character.frames < 10 else int(rng.integers(3, 7)))
+            shot = _new_shot(rng)
+            for frame in range(length):
+                path = f"sample/{name}/shot_{shot_number:03}_frame_{frame}.png"
+                yield path, draw_frame(name, shot, frame)
+            left -= length
+            shot_number += 1
+
+
+def draw_sample(archive: Path, scale: float = 1.0) -> None:
+    """Draw the whole cartoon into a zip, byte for byte the same every time."""
+    total = sum(max(6, round(character.frames * scale)) for character in CAST.values())
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
+        for path, image in track(frames(scale), "Drawing the sample", total):
+            png = io.BytesIO()
+            image.save(png, "PNG", compress_level=6)
+            # A fixed time, or the archive would differ with every run.
+            zipped.writestr(zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0)), png.getvalue())

@@ -1,0 +1,1 @@
+"""Which of several classes a picture shows."""

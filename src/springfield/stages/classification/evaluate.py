@@ -1,0 +1,322 @@
+"""Stage evaluate: the honest numbers, on one device, every frame counted once."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from springfield.files import atomic, write_json
+from springfield.machine.errors import UserError
+from springfield.machine.hardware import Machine
+from springfield.machine.paths import Paths
+from springfield.machine.progress import track
+
+if TYPE_CHECKING:
+    from springfield.config import Params
+    from springfield.images.batches import Side
+    from springfield.images.store import ImageStore
+    from springfield.stages.classification.network import Classifier
+
+NEEDS = ("seed", "evaluate")
+SIDES = ("val", "test", "official_test")
+BATCH = 32
+BASELINE_SIZE = 24
+BINS = 15
+SHOWN = 40
+"""Test frames in the picture of predictions."""
+MISTAKES, HEIGHT = 100, 160
+"""Shown on the page, and their height in pixels."""
+
+
+@dataclass
+class EvaluateParams:
+    """What is measured beside the network."""
+
+    baseline: bool
+    """Also fit a logistic regression on pixels, to tell how much the network adds."""
+    sure: float
+    """Share of the val frames above the threshold that must be right; below it the model is
+    unsure."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sure <= 1:
+            raise UserError(f"evaluate.sure={self.sure} must be above 0 and at most 1")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the network says of the frames of a side."""
+
+    ids: list[str]
+    labels: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    """Frames of a shot have the same number."""
+    logits: NDArray[np.float32]
+    before: NDArray[np.float64]
+    """Probabilities (N x classes) before calibration."""
+    after: NDArray[np.float64]
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """The most probable class of each frame."""
+        return np.asarray(self.logits.argmax(1))
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether that is the label."""
+        return np.asarray(self.predicted == self.labels)
+
+
+def run(params: "Params", paths: Paths, machine: Machine) -> None:
+    """Score the checkpoint on val and test; fit its temperature and its threshold on val.
+
+    Writes: the scores of val, test and, if the data set has one that the split leaves out,
+    `official_test`, and the same by class; `temperature`, and the `threshold` of a (calibrated)
+    probability below which the model is unsure; and pictures and tables, all of test but the
+    training's curves.
+
+    Raises:
+        UserError: there is no checkpoint.
+    """
+    from springfield.images.batches import read_split
+    from springfield.images.store import ImageStore
+    from springfield.scoring import calibration
+    from springfield.stages.classification.network import load_checkpoint
+
+    model = load_checkpoint(paths.checkpoint).to(machine.hardware.device)
+    images = ImageStore(paths.images)
+    classes, sides = read_split(paths.index, paths.split)
+    assert classes == model.architecture.classes
+    index = pd.read_csv(paths.index, dtype=str, keep_default_na=False).set_index("id")
+    groups = pd.read_csv(paths.split, dtype=str).set_index("id")["group"].reindex(index.index)
+    groups = groups.fillna(index["sha256"])  # of the official test set: each frame for itself
+    logits = {s: _logits(model, images, sides[s].ids, s) for s in SIDES if s in sides}
+    temperature = calibration.fit_temperature(logits["val"], sides["val"].labels)
+    answers = {s: _answers(sides[s], groups, logits[s], temperature) for s in logits}
+    val, test = answers["val"], answers["test"]
+    threshold = calibration.threshold(val.after.max(1), val.right, params.evaluate.sure)
+
+    result = _result(answers, classes, temperature, threshold, np.random.default_rng(params.seed))
+    if params.evaluate.baseline:
+        result["baseline"] = _baseline(images, sides)
+    with atomic(paths.evaluation, directory=True) as partial:
+        predictions = _predictions(test, classes, groups)
+        predictions.to_csv(
+            partial / "predictions.csv", index=False, lineterminator="\n", float_format="%.5f"
+        )
+        _mistakes_page(predictions, index["source"], images, partial / "mistakes.html")
+        _plots(test, classes, threshold, partial)
+        _looks(model, images, predictions, partial)
+        _curves(paths.training, partial)
+    write_json(paths.calibration, {"temperature": temperature, "threshold": threshold})
+    write_json(paths.metrics, result)
+
+
+def _answers(
+    side: "Side", groups: "pd.Series[str]", logits: NDArray[np.float32], temperature: float
+) -> Answers:
+    from scipy.special import softmax
+
+    codes = pd.factorize(groups[side.ids])[0]
+    before, after = softmax(logits, axis=1), softmax(logits / temperature, axis=1)
+    return Answers(side.ids, side.labels, codes, logits, before, after)
+
+
+def _result(
+    answers: dict[str, Answers],
+    classes: list[str],
+    temperature: float,
+    threshold: float,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """What `metrics.json` holds of each side, and of each class of it."""
+    from springfield.stages.classification import scores
+
+    result: dict[str, Any] = {}
+    by_class: dict[str, Any] = {}
+    for side in track(list(answers), "Intervals"):
+        a = answers[side]
+        ends = scores.intervals(a.labels, a.predicted, a.groups, len(classes), rng)
+        result[side] = {
+            **scores.scores(a.labels, a.predicted),
+            **{
+                f"{name}_{end}": float(value)
+                for name in ("accuracy", "macro_f1")
+                for end, value in zip(("low", "high"), ends[name], strict=True)
+            },
+            **_confidence(a, temperature, threshold),
+        }
+        by_class[side] = [
+            {
+                **row,
+                **{
+                    f"{name}_{end}": float(ends[name][i][position])
+                    for name in ("precision", "recall", "f1")
+                    for i, end in enumerate(("low", "high"))
+                },
+            }
+            for position, row in enumerate(scores.scores_by_class(a.labels, a.predicted, classes))
+        ]
+    return {**result, "per_class": by_class}
+
+
+def _confidence(answers: Answers, temperature: float, threshold: float) -> dict[str, float]:
+    """How far the probabilities can be believed."""
+    from springfield.scoring.calibration import calibration_error, cross_entropy
+
+    confidence = answers.after.max(1)
+    sure = confidence >= threshold
+    return {
+        "loss": cross_entropy(answers.logits, answers.labels),
+        "calibrated_loss": cross_entropy(answers.logits, answers.labels, temperature),
+        "calibration_error": calibration_error(answers.before.max(1), answers.right),
+        "calibrated_error": calibration_error(confidence, answers.right),
+        "sure_share": float(sure.mean()),
+        "sure_accuracy": float(answers.right[sure].mean()) if sure.any() else 0.0,
+    }
+
+
+def _predictions(test: Answers, classes: list[str], groups: "pd.Series[str]") -> pd.DataFrame:
+    names = np.array(classes)
+    return pd.DataFrame(
+        {
+            "id": test.ids,
+            "group": groups[test.ids].to_list(),
+            "class": names[test.labels],
+            "predicted": names[test.predicted],
+            "confidence": test.after.max(1),
+        }
+    )
+
+
+def _mistakes_page(
+    predictions: pd.DataFrame, sources: "pd.Series[str]", images: "ImageStore", path: Path
+) -> None:
+    from springfield.images.thumbnail import thumbnail
+    from springfield.pages.mistakes import write_mistakes_page
+
+    wrong = predictions[predictions["class"] != predictions["predicted"]]
+    rows = wrong.sort_values("confidence", ascending=False, kind="stable")[:MISTAKES]
+    shown = [
+        {**row, "picture": thumbnail(images[row["id"]], HEIGHT), "source": sources[row["id"]]}
+        for row in rows.to_dict("records")
+    ]
+    write_mistakes_page(shown, len(wrong), len(predictions), path)
+
+
+def _curves(training: Path, folder: Path) -> None:
+    from springfield.learning.curves import curves_plot
+
+    curves_plot(training, folder / "curves.png")
+
+
+def _plots(test: Answers, classes: list[str], threshold: float, folder: Path) -> None:
+    """Confusion, precision and recall, reliability: pictures, and tables for DVC's plots."""
+    from sklearn.metrics import confusion_matrix, precision_recall_curve
+
+    from springfield.stages.classification.plots import (
+        confusion_plot,
+        precision_recall_plot,
+        reliability_plot,
+    )
+
+    confusion = confusion_matrix(test.labels, test.after.argmax(1), labels=range(len(classes)))
+    confusion_plot(confusion, classes, folder / "confusion.png")
+
+    truth = np.eye(len(classes), dtype=bool)[test.labels]
+    curves = {}
+    for name, true, scores in [
+        *zip(classes, truth.T, test.after.T, strict=True),
+        ("all", truth.ravel(), test.after.ravel()),
+    ]:
+        if true.any():
+            precision, recall, _ = precision_recall_curve(true, scores)
+            # The curve has a point a frame; a hundred draw the same line.
+            kept = len(recall) - 1 - np.searchsorted(recall[::-1], np.linspace(0, 1, 101))
+            curves[name] = pd.DataFrame({"recall": recall[kept], "precision": precision[kept]})
+    curves["all"].to_csv(
+        folder / "precision_recall.csv", index=False, lineterminator="\n", float_format="%.5f"
+    )
+    precision_recall_plot(curves, "all", folder / "precision_recall.png")
+
+    bins = []
+    for calibrated, probabilities in (("no", test.before), ("yes", test.after)):
+        confidence, right = probabilities.max(1), probabilities.argmax(1) == test.labels
+        for place in np.array_split(np.argsort(confidence, kind="stable"), BINS):
+            if len(place):
+                row = (calibrated, confidence[place].mean(), right[place].mean(), len(place))
+                bins.append(row)
+    table = pd.DataFrame(bins, columns=["calibrated", "confidence", "accuracy", "n"])
+    table.to_csv(folder / "reliability.csv", index=False, lineterminator="\n", float_format="%.5f")
+    reliability_plot(table, threshold, folder / "reliability.png")
+
+
+def _looks(
+    model: "Classifier", images: "ImageStore", predictions: pd.DataFrame, folder: Path
+) -> None:
+    """Pictures of what the network makes of some test frames, and of what is inside it."""
+    from springfield.stages.classification.inside import (
+        convolutions,
+        feature_maps_plot,
+        filters_plot,
+    )
+    from springfield.stages.classification.plots import predictions_plot
+
+    places = np.linspace(0, len(predictions) - 1, min(SHOWN, len(predictions))).astype(int)
+    shown = predictions.iloc[places]
+    pictures = [images[image_id] for image_id in shown["id"]]
+    names, predicted = shown["class"].to_list(), shown["predicted"].to_list()
+    answers = predictions_plot(pictures, names, predicted, shown["confidence"].to_list())
+    figures = {"examples": answers}
+    if convolutions(model):
+        figures["filters"] = filters_plot(model)
+        figures["feature_maps"] = feature_maps_plot(model, pictures[0])
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", metadata={"Software": None})
+
+
+def _logits(
+    model: "Classifier", images: "ImageStore", ids: list[str], side: str
+) -> NDArray[np.float32]:
+    """Logits (N x classes) of frames, each resized by the model itself as in the export."""
+    import torch
+
+    device = model.mean.device
+    batches = []
+    starts = range(0, len(ids), BATCH)
+    with torch.inference_mode():
+        for start in track(starts, f"Evaluating {side}"):
+            arrays = [torch.from_numpy(images[i])[None] for i in ids[start : start + BATCH]]
+            pixels = torch.cat([model.resize(array.to(device)) for array in arrays])
+            batches.append(model.logits(pixels).float().cpu().numpy())
+    logits = np.concatenate(batches)
+    assert len(logits) == len(ids)
+    return logits
+
+
+def _baseline(images: "ImageStore", sides: dict[str, "Side"]) -> dict[str, float]:
+    """Test scores of a logistic regression on the pixels of small frames."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from springfield.images.batches import resize
+    from springfield.stages.classification.scores import scores
+
+    pixels = {
+        side: np.stack([resize(images[i], BASELINE_SIZE).ravel() for i in sides[side].ids])
+        for side in track(("train", "test"), "Logistic regression on pixels")
+    }
+    linear = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=100))
+    with warnings.catch_warnings():
+        # A hundred steps place the baseline well enough; converging would take minutes.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        linear.fit(pixels["train"].astype(np.float32), sides["train"].labels)
+    predicted = linear.predict(pixels["test"].astype(np.float32))
+    result = scores(sides["test"].labels, predicted)
+    return {name: result[name] for name in ("accuracy", "macro_f1")}

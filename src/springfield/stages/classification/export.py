@@ -1,0 +1,227 @@
+"""Stage export: an artifact that runs anywhere, proven equal to the checkpoint."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from springfield.files import atomic, sha256, write_json
+from springfield.machine.errors import UserError
+from springfield.machine.hardware import Machine
+from springfield.machine.paths import Paths
+from springfield.machine.progress import console, track
+
+if TYPE_CHECKING:
+    from springfield.artifacts.onnx_files import Classify
+    from springfield.config import Params
+    from springfield.images.batches import Side
+    from springfield.images.store import ImageStore
+
+TOLD = ("data", "split", "augment", "model", "optimizer", "train")
+"""The params that the model's card tells."""
+NEEDS = ("seed", "export", *TOLD)
+MIN_AGREEMENT = 0.999
+MAX_INT8_LOSS = 0.003
+MAX_INT8_FRAMES = 2
+SIDES = ("val", "test", "official_test")
+FLOAT_ENDS = (0, 1, 4, 16)
+"""Layers at either end, where they are most sensitive, that int8 keeps in float; first none."""
+
+
+@dataclass
+class ExportParams:
+    """How the network is written."""
+
+    opset: int
+    """Version of ONNX's operators."""
+    calibration: int
+    """Train frames that the int8 model's ranges are measured on."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The frames that the files are compared on, and what the checkpoint says of them."""
+
+    images: "ImageStore"
+    ids: list[str]
+    labels: NDArray[np.int64]
+    expected: NDArray[np.float32]
+    """Probabilities (N x classes)."""
+
+    @property
+    def accuracy(self) -> float:
+        """Of the checkpoint."""
+        return float((self.expected.argmax(1) == self.labels).mean())
+
+
+def run(params: "Params", paths: Paths, machine: Machine) -> None:
+    """Write the network as ONNX, in fp32 and int8, and compare both with the checkpoint.
+
+    Resizing, normalisation and temperature are inside the files. Their metadata (each value JSON,
+    but for the hashes) are `classes`, `threshold`, `metrics` and the hashes `data`, `params` and
+    `code`. Writes also the description (metadata, the files' hashes, the run), the card (the same
+    for people, as model hubs read it), and a report of how far files and checkpoint agree.
+
+    Raises:
+        UserError: an exported file does not do what the checkpoint does.
+    """
+    import torch
+
+    from springfield.artifacts.card import model_card
+    from springfield.images.batches import read_split
+    from springfield.images.store import ImageStore
+    from springfield.stages.classification.network import (
+        Probabilities,
+        load_checkpoint,
+        made_from,
+    )
+
+    model = load_checkpoint(paths.checkpoint)
+    _, sides = read_split(paths.index, paths.split)
+    calibrated = json.loads(paths.calibration.read_text())
+    scores = json.loads(paths.metrics.read_text())
+    hashes = made_from(paths.checkpoint)
+    contract = {
+        "classes": model.architecture.classes,
+        "threshold": calibrated["threshold"],
+        "metrics": {side: scores[side] for side in SIDES if side in scores},
+    }
+    metadata = {name: json.dumps(value) for name, value in contract.items()} | hashes
+    network = Probabilities(model, calibrated["temperature"]).eval()
+
+    def checkpoint(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return np.asarray(network(torch.from_numpy(batch)).numpy(), np.float32)
+
+    images = ImageStore(paths.images)
+    with atomic(paths.onnx) as fp32, atomic(paths.int8) as int8:
+        tested, fidelity = _write_fp32(
+            network, checkpoint, images, sides["test"], params.export.opset, fp32, metadata
+        )
+        calibrating = _calibrating(params, images, sides["train"].ids)
+        fidelity |= _write_int8(tested, fp32, calibrating, int8, metadata)
+    described = {
+        **contract,
+        **_interface(contract["classes"], model.architecture.input_size),
+        "backbone": model.architecture.backbone,
+        "files": {path.name: sha256(path) for path in (paths.onnx, paths.int8)},
+        "made_from": hashes,
+        "run_id": json.loads(paths.run.read_text())["run_id"] if paths.run.exists() else "",
+    }
+    report = _report(tested, fidelity, paths.onnx, paths.int8)
+    write_json(paths.description, described)
+    write_json(paths.export_report, report)
+    with atomic(paths.card) as partial:
+        frames = {side: len(content.ids) for side, content in sides.items()}
+        chosen = {name: asdict(getattr(params, name)) for name in TOLD}
+        partial.write_text(model_card(chosen, described, scores, report, frames))
+
+
+def _write_fp32(
+    network: Any,
+    checkpoint: "Classify",
+    images: "ImageStore",
+    test: "Side",
+    opset: int,
+    path: Path,
+    metadata: dict[str, str],
+) -> tuple[Tested, dict[str, Any]]:
+    """Write the network; how far it agrees with the checkpoint on the test frames.
+
+    Raises:
+        UserError: too little.
+    """
+    from springfield.artifacts.onnx_files import (
+        MAX_DIFFERENCE,
+        agreement,
+        check_batches,
+        open_onnx,
+        write_onnx,
+    )
+
+    first = images[test.ids[0]]
+    with console.status("Writing ONNX"):
+        write_onnx(network, first, opset, path, metadata)
+    check_batches(open_onnx(path), first, checkpoint)
+    expected = _predict(checkpoint, images, test.ids, "the checkpoint")
+    found = _predict(open_onnx(path), images, test.ids, "ONNX fp32")
+    same, difference = agreement(expected, found)
+    if same < MIN_AGREEMENT or difference > MAX_DIFFERENCE:
+        raise UserError(
+            f"export: the ONNX file is not the checkpoint: top-1 agrees on {same:.2%}, "
+            f"probabilities differ by up to {difference:.1g}"
+        )
+    tested = Tested(images, test.ids, test.labels, expected)
+    return tested, {"top1_agreement": same, "largest_difference": difference}
+
+
+def _calibrating(params: "Params", images: "ImageStore", ids: list[str]) -> list[NDArray[np.uint8]]:
+    """The train frames that int8's ranges are measured on, each a batch."""
+    rng = np.random.default_rng(params.seed)
+    count = min(params.export.calibration, len(ids))
+    return [images[i][None] for i in rng.choice(ids, count, replace=False).tolist()]
+
+
+def _write_int8(
+    tested: Tested,
+    fp32: Path,
+    calibrating: list[NDArray[np.uint8]],
+    path: Path,
+    metadata: dict[str, str],
+) -> dict[str, Any]:
+    """Quantise the network, as much of it as keeps its accuracy.
+
+    Raises:
+        UserError: none of it does.
+    """
+    from springfield.artifacts.onnx_files import open_onnx, quantize
+
+    allowed = max(MAX_INT8_LOSS, MAX_INT8_FRAMES / len(tested.ids))
+    for ends in FLOAT_ENDS:
+        kept = quantize(fp32, calibrating, path, metadata, ends)
+        predicted = _predict(open_onnx(path), tested.images, tested.ids, "ONNX int8").argmax(1)
+        accuracy = float((predicted == tested.labels).mean())
+        if tested.accuracy - accuracy <= allowed + 1e-9:
+            break
+    else:
+        raise UserError(
+            f"export: int8 loses {tested.accuracy - accuracy:.2%} of accuracy, more than "
+            f"{allowed:.2%}; calibrate it on more frames (export.calibration)"
+        )
+    if kept:
+        console.print(f"int8 keeps {len(kept)} sensitive layers in float", highlight=False)
+    return {"int8_accuracy": accuracy, "int8_layers_in_float": kept}
+
+
+def _interface(classes: list[str], size: int) -> dict[str, Any]:
+    return {
+        "input": {
+            "name": "image", "dtype": "uint8", "shape": ["N", "H", "W", 3], "channels": "RGB",
+            "size": "any; resized inside to a square",
+            "network_size": size,
+        },
+        "output": {"name": "probabilities", "dtype": "float32", "shape": ["N", len(classes)]},
+    }  # fmt: skip
+
+
+def _report(tested: Tested, fidelity: dict[str, Any], fp32: Path, int8: Path) -> dict[str, Any]:
+    return {
+        "test_frames": len(tested.ids),
+        "top1_agreement": fidelity["top1_agreement"],
+        "largest_difference": fidelity["largest_difference"],
+        "accuracy": {"checkpoint": tested.accuracy, "int8": fidelity["int8_accuracy"]},
+        "megabytes": {
+            name: round(path.stat().st_size / 1e6, 1)
+            for name, path in (("fp32", fp32), ("int8", int8))
+        },
+        "int8_layers_in_float": fidelity["int8_layers_in_float"],
+    }
+
+
+def _predict(
+    classify: "Classify", images: "ImageStore", ids: list[str], what: str
+) -> NDArray[np.float32]:
+    return np.concatenate([classify(images[i][None]) for i in track(ids, f"Testing {what}")])

@@ -1,0 +1,118 @@
+"""What is inside a network: the filters of its convolutions, and what they make of a picture."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from springfield.stages.classification.network import Classifier
+
+SHOWN_FILTERS, SHOWN_INPUTS = 64, 12
+SHOWN_LAYERS, SHOWN_MAPS = 4, 12
+
+
+def convolutions(model: "Classifier") -> dict[str, nn.Conv2d]:
+    """The convolutions of a classifier by name, from the first to the last."""
+    found = model.backbone.named_modules()
+    return {name: module for name, module in found if isinstance(module, nn.Conv2d)}
+
+
+def filters(model: "Classifier", layer: str) -> NDArray[np.float32]:
+    """The weights of a convolution: filters x inputs x height x width.
+
+    Raises:
+        KeyError: there is no such convolution.
+    """
+    return np.asarray(convolutions(model)[layer].weight.detach().float().cpu(), np.float32)
+
+
+def feature_maps(
+    model: "Classifier", image: NDArray[np.uint8], layers: list[str]
+) -> dict[str, NDArray[np.float32]]:
+    """What convolutions (channels x height x width) give for an RGB image (H x W x 3).
+
+    Raises:
+        KeyError: there is no such convolution.
+    """
+    found: dict[str, NDArray[np.float32]] = {}
+
+    def keep(name: str) -> torch.utils.hooks.RemovableHandle:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            found[name] = np.asarray(output[0].float().cpu(), np.float32)
+
+        return convolutions(model)[name].register_forward_hook(hook)
+
+    hooks = [keep(name) for name in layers]
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.from_numpy(image)[None].to(model.mean.device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def filters_plot(model: "Classifier", layer: str = "") -> Figure:
+    """Draw the filters of a convolution; default: of the first.
+
+    Those that see red, green and blue are drawn in colour; of others each input is a column.
+    """
+    layer = layer or next(iter(convolutions(model)))
+    weights = filters(model, layer)
+    count, inputs = weights.shape[:2]
+    weights = weights[:SHOWN_FILTERS]
+    if inputs == 3:
+        pictures = list(_scaled(weights).transpose(0, 2, 3, 1))
+    else:
+        weights = weights if inputs == 1 else weights[:SHOWN_INPUTS]
+        pictures = [plane for each in weights for plane in each[:SHOWN_INPUTS]]
+    columns = min(len(pictures), min(inputs, SHOWN_INPUTS) if inputs not in (1, 3) else 16)
+    rows = -(-len(pictures) // columns)
+    figure = Figure(figsize=(0.6 * columns, 0.6 * rows + 0.5), layout="constrained")
+    limit = float(np.abs(weights).max())
+    for axes in figure.subplots(rows, columns, squeeze=False).ravel():
+        axes.axis("off")
+    for axes, picture in zip(figure.axes, pictures, strict=False):
+        axes.imshow(picture, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    shown = f", {len(weights)} of them shown" if len(weights) < count else ""
+    if inputs not in (1, 3):
+        shown += f": a row each, a column for each of {min(inputs, SHOWN_INPUTS)} inputs"
+    figure.suptitle(f"{count} filters of {layer}{shown}", fontsize=9)
+    return figure
+
+
+def feature_maps_plot(
+    model: "Classifier", image: NDArray[np.uint8], layers: list[str] | None = None
+) -> Figure:
+    """Draw an RGB image (H x W x 3) and what convolutions make of it.
+
+    Args:
+        model: the network.
+        image: what it looks at.
+        layers: convolutions, a row each; default: a few from the first to the last.
+    """
+    names = list(convolutions(model))
+    places = np.linspace(0, len(names) - 1, min(SHOWN_LAYERS, len(names))).astype(int)
+    maps = feature_maps(model, image, layers or [names[place] for place in places])
+    figure = Figure(figsize=(SHOWN_MAPS + 1.0, 1.15 * len(maps) + 0.3), layout="constrained")
+    grid = figure.subplots(len(maps), SHOWN_MAPS + 1, squeeze=False)
+    for axes in grid.ravel():
+        axes.set(xticks=[], yticks=[])
+        axes.set_frame_on(False)
+    grid[0, 0].imshow(image)
+    grid[0, 0].set_title("picture", fontsize=9)
+    for row, (name, planes) in zip(grid, maps.items(), strict=True):
+        row[1].set_title(f"{name}: {' x '.join(map(str, planes.shape))}", fontsize=9, loc="left")
+        for axes, plane in zip(row[1:], planes, strict=False):
+            axes.imshow(plane, cmap="viridis")
+    return figure
+
+
+def _scaled(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each filter from 0 to 1, its middle grey where the weight is 0."""
+    largest = np.abs(weights).max(axis=(1, 2, 3), keepdims=True)
+    return np.asarray(0.5 + weights / np.maximum(2 * largest, 1e-12), np.float32)

@@ -1,0 +1,195 @@
+"""The classifier: raw pixels in, logits out."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from springfield.files import atomic, write_json
+from springfield.machine.errors import UserError
+
+AUXILIARY = "AuxLogits."
+"""The auxiliary head's name in timm's Inception v3."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that is needed to build a classifier again."""
+
+    backbone: str
+    input_size: int
+    mean: list[float]
+    std: list[float]
+    classes: list[str]
+    options: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the backbone."""
+
+
+class Classifier(nn.Module):
+    """A timm backbone that carries its own resizing and normalisation.
+
+    Args:
+        architecture: what to build.
+        drop_rate: dropout before the head.
+        auxiliary: with the second head that Inception v3 has for training, at 299 pixels or more.
+
+    Raises:
+        UserError: timm has no such backbone, or it has not these options.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, architecture: Architecture, drop_rate: float = 0.0, *, auxiliary: bool = False
+    ) -> None:
+        super().__init__()
+        self.architecture = architecture
+        if not timm.is_model(architecture.backbone):
+            from springfield.stages.classification import small_networks  # noqa: F401 - registers
+        if not timm.is_model(architecture.backbone):
+            near = timm.list_models(f"*{architecture.backbone.split('_')[0]}*")[:3]
+            hint = f"; near it: {', '.join(near)}" if near else ""
+            raise UserError(f"model.backbone: timm has no '{architecture.backbone}'{hint}")
+        options = {**architecture.options, **({"aux_logits": True} if auxiliary else {})}
+        try:
+            backbone = timm.create_model(
+                architecture.backbone,
+                num_classes=len(architecture.classes),
+                drop_rate=drop_rate,
+                **options,
+            )
+        except TypeError as error:
+            raise UserError(f"model.options: {architecture.backbone}: {error}") from error
+        self.backbone: Any = backbone.to(memory_format=torch.channels_last)
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(architecture, name)).view(1, 3, 1, 1)
+            self.register_buffer(name, values * 255, persistent=False)
+
+    def resize(self, images: Tensor) -> Tensor:
+        """Pixels (float, N x 3 x size x size, 0 to 255) of images (uint8, N x H x W x 3)."""
+        size = (self.architecture.input_size, self.architecture.input_size)
+        pixels = images.permute(0, 3, 1, 2).float()
+        return functional.interpolate(
+            pixels, size, mode="bilinear", antialias=True, align_corners=False
+        )
+
+    def heads(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Logits (N x classes) of the head, and of the auxiliary one if there is one.
+
+        Args:
+            pixels: N x 3 x size x size, 0 to 255.
+        """
+        logits: Tensor | tuple[Tensor, ...] = self.backbone((pixels.float() - self.mean) / self.std)
+        return logits if isinstance(logits, tuple) else (logits,)
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """Logits (N x classes) of pixels (N x 3 x size x size, 0 to 255)."""
+        return self.heads(pixels)[0]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N x classes) of RGB images (uint8, N x H x W x 3, any H and W)."""
+        return self.logits(self.resize(images))
+
+    def trunk_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters below the heads."""
+        head = {id(parameter) for parameter in self.backbone.get_classifier().parameters()}
+        return (
+            parameter
+            for name, parameter in self.backbone.named_parameters()
+            if id(parameter) not in head and not name.startswith(AUXILIARY)
+        )
+
+    def drop_auxiliary(self) -> None:
+        """Leave only what inference needs."""
+        if getattr(self.backbone, "aux_logits", False):
+            self.backbone.aux_logits = False
+            self.backbone.AuxLogits = None
+
+
+class Probabilities(nn.Module):
+    """What is exported: a classifier with its temperature and softmax."""
+
+    def __init__(self, classifier: Classifier, temperature: float) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.temperature = temperature
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Probabilities (N x classes) of RGB images (uint8, N x H x W x 3)."""
+        return torch.softmax(self.classifier(images) / self.temperature, dim=1)
+
+
+def load_backbone(model: Classifier, weights: Path) -> None:
+    """Load weights trained on other classes: everything but the heads must match.
+
+    The heads start from zero (as in BiT, Kolesnikov et al., 2020): with what timm draws them from,
+    trained features give logits so large that unlearning them costs epochs.
+
+    Raises:
+        UserError: the weights are those of another network.
+    """
+    head = {
+        f"{name}.{suffix}"
+        for name, module in model.backbone.named_modules()
+        if module is model.backbone.get_classifier()
+        for suffix in ("weight", "bias")
+    }
+    own = model.backbone.state_dict()
+    state = {
+        name: value
+        for name, value in load_file(weights).items()
+        if name not in head
+        and (not name.startswith(AUXILIARY) or (name in own and own[name].shape == value.shape))
+    }
+    try:
+        result = model.backbone.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise UserError(f"{weights.name}: {str(error).splitlines()[-1].strip()}") from error
+    missing = {name for name in result.missing_keys if not name.startswith(AUXILIARY)}
+    if wrong := sorted({*missing, *result.unexpected_keys} - head):
+        raise UserError(
+            f"{weights.name} does not fit {model.architecture.backbone}: {len(wrong)} names "
+            f"differ, the first is {wrong[0]}"
+        )
+    for name, parameter in model.backbone.named_parameters():
+        if name in head or name.startswith(f"{AUXILIARY}fc."):
+            nn.init.zeros_(parameter)
+
+
+def save_checkpoint(model: Classifier, folder: Path, made_from: dict[str, str]) -> None:
+    """Write `model.safetensors`, `architecture.json` and `made_from.json` into a new folder."""
+    with atomic(folder, directory=True) as partial:
+        state = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+        save_file(state, partial / "model.safetensors")
+        write_json(partial / "architecture.json", asdict(model.architecture))
+        write_json(partial / "made_from.json", made_from)
+
+
+def made_from(folder: Path) -> dict[str, str]:
+    """The hashes of the params, code and data that the checkpoint in a folder was made from."""
+    hashes: dict[str, str] = json.loads((folder / "made_from.json").read_text())
+    return hashes
+
+
+def load_checkpoint(folder: Path) -> Classifier:
+    """The classifier of `save_checkpoint`, in evaluation mode.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        architecture = Architecture(**json.loads((folder / "architecture.json").read_text()))
+        state = load_file(folder / "model.safetensors")
+    except FileNotFoundError as error:
+        raise UserError(f"{folder} has no checkpoint; run 'springfield train' first") from error
+    model = Classifier(architecture)
+    model.load_state_dict(state)
+    return model.eval()

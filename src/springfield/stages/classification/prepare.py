@@ -1,0 +1,241 @@
+"""Stage prepare: decode and check every image once, so that nothing later has to."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, fields, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import imagehash
+import joblib
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from springfield.files import atomic, write_json
+from springfield.images.archives import Format, Item, Layout, labelled
+from springfield.images.decoding import decode
+from springfield.images.formats import labelled_records
+from springfield.images.store import ImageStore, write_images
+from springfield.images.thumbnail import thumbnail
+from springfield.machine.errors import UserError
+from springfield.machine.hardware import Machine
+from springfield.machine.paths import Paths
+from springfield.machine.processes import ctrl_c_waits, end_with_parent, worker_context
+from springfield.machine.progress import track
+from springfield.pages.data import write_data_page
+
+if TYPE_CHECKING:
+    from springfield.config import Params
+
+NEEDS = ("data.layout", "prepare")
+BATCH = 32
+SHOWN, HEIGHT = 8, 72
+"""Small pictures of a class on the page, and their height in pixels."""
+
+
+@dataclass
+class PrepareParams:
+    """How images are kept."""
+
+    shorter_side: int
+    """In pixels; smaller images keep their size."""
+    max_refused: float
+    """The share of unusable files past which the stage fails."""
+
+    def __post_init__(self) -> None:
+        if self.shorter_side < 8:
+            raise UserError(f"prepare.shorter_side={self.shorter_side} must be at least 8 pixels")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of `index.csv`, its columns in order (`label` is `class` there)."""
+
+    id: str
+    label: str
+    source: str
+    width: int
+    height: int
+    sha256: str
+    phash: str
+    official_split: str
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """An image decoded and downscaled, or why that was not possible."""
+
+    item: Item
+    """Without its content."""
+    sha256: str
+    width: int = 0
+    height: int = 0
+    phash: str = ""
+    pixels: NDArray[np.uint8] | None = None
+    """RGB, H x W x 3."""
+    refused: str = ""
+
+
+def _decode_one(item: Item, params: PrepareParams) -> _Decoded:
+    digest = hashlib.sha256(item.content).hexdigest()
+    known = replace(item, content=b"")
+    if item.problem:
+        return _Decoded(known, digest, refused=item.problem)
+    try:
+        image = _raw(item.content, item.shape) if item.shape else decode(item.content)
+    except ValueError as error:
+        return _Decoded(known, digest, refused=str(error))
+    width, height = image.size
+    phash = str(imagehash.phash(image))
+    if (shorter := min(width, height)) > params.shorter_side:
+        scale = params.shorter_side / shorter
+        scaled = (round(width * scale), round(height * scale))
+        image = image.resize(scaled, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return _Decoded(known, digest, width, height, phash, np.asarray(image))
+
+
+def _raw(content: bytes, shape: tuple[int, ...]) -> Image.Image:
+    """The picture of planes of pixels: one of grey, or red, green and blue."""
+    planes = np.frombuffer(content, np.uint8).reshape(shape)
+    return Image.fromarray(np.repeat(planes, 3 // len(planes), axis=0).transpose(1, 2, 0).copy())
+
+
+def _decode_batch(batch: list[Item], params: PrepareParams) -> list[_Decoded]:
+    return [_decode_one(item, params) for item in batch]
+
+
+def _decoded(items: Iterator[Item], params: PrepareParams, workers: int) -> Iterator[_Decoded]:
+    """Decode in `workers` processes, in order, with only a few batches in memory."""
+    with ProcessPoolExecutor(workers, worker_context(), end_with_parent) as pool:
+        waiting = []
+        while batch := list(islice(items, BATCH)):
+            with ctrl_c_waits():  # the first one starts the processes
+                waiting.append(pool.submit(_decode_batch, batch, params))
+            if len(waiting) > 2 * workers:
+                yield from waiting.pop(0).result()
+        for future in waiting:
+            yield from future.result()
+
+
+def run(params: "Params", paths: Paths, machine: Machine) -> None:
+    """Write every usable image of the archives, downscaled, and an index.
+
+    Writes also what was not used and why: a report, and a page with samples of each class.
+
+    Raises:
+        UserError: no or damaged archives, no images, too many refused, an empty class.
+    """
+    archives = sorted(path for path in paths.raw.glob("*") if path.suffix != ".json")
+    if not archives:
+        raise UserError(f"{paths.raw} has no archive; run 'springfield download' first")
+    found = _Found()
+    workers = machine.hardware.workers or joblib.cpu_count()
+    with atomic(paths.images) as images, atomic(paths.index) as index:
+        items = _items(archives, params.data.layout, found)
+        decoded = track(_decoded(items, params.prepare, workers), "Preparing images")
+        write_images(images, found.usable(decoded))
+        table = pd.DataFrame(found.rows, columns=[column.name for column in fields(Row)])
+        table = table.rename(columns={"label": "class"})
+        _check(table, found, params.prepare)
+        table.to_csv(index, index=False, lineterminator="\n")
+        report = found.report()
+        write_data_page(table, _examples(table, ImageStore(images)), report, paths.data_page)
+        write_json(paths.data_report, report)
+
+
+@dataclass
+class _Found:
+    """What the archives hold."""
+
+    rows: list[Row] = field(default_factory=list)
+    """Of the images that are used."""
+    of_class: Counter[str] = field(default_factory=Counter)
+    """Labelled files by class, usable or not."""
+    unmatched: int = 0
+    """Files that are no labelled pictures."""
+    refused: list[dict[str, str]] = field(default_factory=list)
+    conflicts: list[dict[str, str]] = field(default_factory=list)
+    duplicates: list[dict[str, str]] = field(default_factory=list)
+    _seen: dict[str, Item] = field(default_factory=dict)
+
+    def usable(self, images: Iterable[_Decoded]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        """Ids and pixels of what can be used; the rest is listed with its reason."""
+        for image in images:
+            item, image_id = image.item, image.sha256[:16]
+            self.of_class[item.label] += 1
+            if image.pixels is None:
+                self.refused.append({"source": item.source, "reason": image.refused})
+            elif first := self._seen.get(image_id):
+                kind = self.duplicates if first.label == item.label else self.conflicts
+                kind.append({"source": item.source, "reason": f"the same as {first.source}"})
+            else:
+                self._seen[image_id] = item
+                self.rows.append(
+                    Row(
+                        image_id, item.label, item.source, image.width, image.height,
+                        image.sha256, image.phash, item.official_split,
+                    )
+                )  # fmt: skip
+                yield image_id, image.pixels
+
+    def report(self) -> dict[str, Any]:
+        """What is written as JSON."""
+        counts = Counter(row.label for row in self.rows)
+        return {
+            "files": self.of_class.total() + self.unmatched,
+            "images": len(self.rows),
+            "unmatched": self.unmatched,
+            # Lists, because DVC would show each value of a dictionary as a metric.
+            "classes": [{"class": name, "images": n} for name, n in sorted(counts.items())],
+            "refused": self.refused,
+            "conflicts": self.conflicts,
+            "duplicates": self.duplicates,
+        }
+
+
+def _items(archives: list[Path], layouts: list[Layout], found: _Found) -> Iterator[Item]:
+    pictures = [layout for layout in layouts if layout.format is Format.picture]
+    records = [layout for layout in layouts if layout.format is not Format.picture]
+    if records:
+        yield from labelled_records(archives, records)
+    for archive in archives if pictures else []:
+        for item in labelled(archive, pictures):
+            if item is None:
+                found.unmatched += 1
+            else:
+                yield item
+
+
+def _examples(index: pd.DataFrame, images: ImageStore) -> dict[str, list[str]]:
+    """A few small pictures of each class, for the page."""
+    examples = {}
+    for name, rows in index.groupby("class"):
+        chosen = np.unique(np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int))
+        ids = rows["id"].iloc[chosen]
+        examples[str(name)] = [thumbnail(images[image_id], HEIGHT) for image_id in ids]
+    return examples
+
+
+def _check(index: pd.DataFrame, found: _Found, params: PrepareParams) -> None:
+    total = found.of_class.total()
+    if not total:
+        raise UserError("the archives hold no picture that data.layout matches")
+    if len(found.refused) > params.max_refused * total:
+        first = found.refused[0]
+        raise UserError(
+            f"{len(found.refused)} of {total} pictures cannot be used, more than "
+            f"prepare.max_refused={params.max_refused} allows; the first: {first['source']}: "
+            f"{first['reason']}"
+        )
+    classes = set(index["class"])
+    if missing := sorted(set(found.of_class) - classes):
+        raise UserError(
+            f"class '{missing[0]}' has no usable picture; add some or remove its folder"
+        )
+    if len(classes) < 2:
+        raise UserError(f"only one class found, '{min(classes)}'; a classifier needs two")

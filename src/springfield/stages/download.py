@@ -1,0 +1,94 @@
+"""Stage download: get the data once, provably the same."""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from springfield.files import RemoteFile, atomic, sha256, write_json
+from springfield.images.archives import is_archive
+from springfield.machine.errors import UserError
+from springfield.machine.hardware import Machine
+from springfield.machine.paths import Paths
+from springfield.sources.folder import pack
+from springfield.sources.kaggle import fetch_kaggle
+from springfield.sources.mirror import fetch
+from springfield.sources.sample import draw_sample
+
+if TYPE_CHECKING:
+    from springfield.config import Params
+
+NEEDS = ("data.source",)
+
+
+@dataclass
+class SourceParams:
+    """Where a data set comes from: exactly one of these."""
+
+    sample: float | None = None
+    """Draw the sample, with this share of its frames."""
+    files: list[RemoteFile] = field(default_factory=list)
+    """Archives known by their hash."""
+    kaggle: str | None = None
+    """A pinned Kaggle data set, `owner/name/versions/N`."""
+    folder: str | None = None
+    """A local zip, tar or folder of one folder per class, relative to the workspace."""
+
+    def __post_init__(self) -> None:
+        named = [name for name, value in vars(self).items() if value]
+        if len(named) != 1:
+            raise UserError(
+                f"data.source must name one of sample, files, kaggle, folder, not "
+                f"{' and '.join(named) or 'none'}; set the others to null"
+            )
+
+
+def run(params: "Params", paths: Paths, machine: Machine) -> None:
+    """Put the archives of a data set and `source.json` into `paths.raw`, whole or not at all.
+
+    What has arrived so far stays in the machine's cache, until all of it has.
+
+    Raises:
+        UserError: the source cannot be reached or is not what it should be.
+    """
+    source, arrived = params.data.source, machine.cache / "downloads"
+    with atomic(paths.raw, directory=True) as partial:
+        if source.sample:
+            origin: dict[str, Any] = {"sample": source.sample}
+            draw_sample(partial / "sample.zip", source.sample)
+        elif source.files:
+            origin = {"files": [file.path for file in source.files]}
+            for file in source.files:
+                _link(fetch(file, arrived, machine.mirror, machine.root), partial / file.name)
+        elif source.kaggle:
+            origin = {"kaggle": source.kaggle}
+            fetch_kaggle(source.kaggle, partial / f"{source.kaggle.split('/')[1]}.zip")
+        elif source.folder:
+            origin = {"folder": source.folder}
+            _copy_local(Path(source.folder), partial)
+        archives = {
+            path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)}
+            for path in sorted(partial.iterdir())
+        }
+        write_json(partial / "source.json", {"origin": origin, "archives": archives})
+    for file in source.files:
+        (arrived / file.name).unlink()
+
+
+def _link(path: Path, to: Path) -> None:
+    """Put a file at a second place, without a second copy where the disk can."""
+    try:
+        to.hardlink_to(path)
+    except OSError:
+        shutil.copyfile(path, to)
+
+
+def _copy_local(path: Path, out: Path) -> None:
+    if path.is_dir():
+        pack(path, out / f"{path.name}.zip")
+    elif is_archive(path):
+        shutil.copyfile(path, out / path.name)
+    elif path.exists():
+        raise UserError(f"{path} is neither a zip, a tar nor a folder; data.source.folder names it")
+    else:
+        raise UserError(f"{path} does not exist; put your pictures there, one folder per class")

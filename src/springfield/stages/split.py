@@ -1,0 +1,224 @@
+"""Stage split: train, val and test with no near-duplicate frame on both sides."""
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain, combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from springfield.files import atomic, write_json
+from springfield.machine.errors import UserError
+from springfield.machine.hardware import Machine
+from springfield.machine.paths import Paths
+from springfield.machine.progress import track
+
+if TYPE_CHECKING:
+    from springfield.config import Params
+
+NEEDS = ("seed", "split")
+SPLITS = ("train", "val", "test")
+LARGEST = 5
+MIN_PARTS, MAX_RADIUS = 3, 3
+"""Of a hash: at least so many parts, so that a part has at most 2^22 values; and how many bits of
+a part are flipped at most, so that the buckets to look into stay few."""
+
+
+class Strategy(StrEnum):
+    """What is kept together."""
+
+    grouped = "grouped"
+    """Near-duplicate frames stay on one side: the honest score."""
+    random = "random"
+    """Every frame for itself: the score that others publish."""
+    official = "official"
+    """The data set's own test set; validation from the rest, near-duplicates on one side."""
+
+
+@dataclass
+class SplitParams:
+    """How frames are divided."""
+
+    strategy: Strategy
+    val: float
+    """Share of each class for validation."""
+    test: float
+    """Share of each class for the test."""
+    distance: int
+    """Frames whose 64-bit perceptual hashes differ in at most so many bits are near-duplicates."""
+    max_per_class: int | None
+    """Use at most so many frames of a class, drawn at random; none: all."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.val < 1 or not 0 < self.test < 1 or self.val + self.test >= 1:
+            raise UserError(
+                f"split.val={self.val} and split.test={self.test} must be above 0 and together "
+                "below 1"
+            )
+        if not 0 <= self.distance < 64:
+            raise UserError(f"split.distance={self.distance} must be 0 to 63 bits")
+        if self.max_per_class is not None and self.max_per_class < 3:
+            raise UserError(f"split.max_per_class={self.max_per_class} must be at least 3, or null")
+
+
+def near_duplicates(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
+    """The pairs (P x 2, first < second) of 64-bit hashes at most `distance` bits apart.
+
+    Multi-index hashing (Norouzi et al., 2012): of hashes so close, one of a few parts differs in
+    at most `radius` bits, so only hashes in the buckets of such parts are compared.
+    """
+    n = len(hashes)
+    parts = max(MIN_PARTS, distance // (MAX_RADIUS + 1) + 1)
+    edges = [64 * part // parts for part in range(parts + 1)]
+    found = [np.empty((2, 0), np.int64)]
+    for part in track(range(parts), "Comparing frames"):
+        bits = edges[part + 1] - edges[part]
+        keys = ((hashes >> np.uint64(edges[part])) & np.uint64(2**bits - 1)).astype(np.int32)
+        order = np.argsort(keys, kind="stable")
+        keys, ordered = keys[order], hashes[order]
+        counts = np.bincount(keys, minlength=2**bits)
+        starts, occupied = counts.cumsum() - counts, counts > 0
+        # Where the highest flipped bit is 0, the other key is larger: each pair is met once.
+        zero = [np.flatnonzero(keys >> bit & 1 == 0) for bit in range(bits)]
+        radius = distance // parts - (part > distance % parts)
+        for flips in chain.from_iterable(combinations(range(bits), r) for r in range(radius + 1)):
+            first = zero[flips[-1]] if flips else np.arange(n)
+            other = keys[first] ^ np.int32(sum(1 << bit for bit in flips))
+            hits = np.flatnonzero(occupied[other])
+            first, other, place = first[hits], other[hits], 0
+            while len(first):  # the first of each bucket, the second of those that have one, ...
+                second = starts[other] + place
+                near = np.bitwise_count(ordered[first] ^ ordered[second]) <= distance
+                near &= first < second
+                found.append(order[np.stack((first[near], second[near]))])
+                place += 1
+                deeper = np.flatnonzero(counts[other] > place)
+                first, other = first[deeper], other[deeper]
+    pairs = np.sort(np.concatenate(found, axis=1), axis=0)
+    return np.stack(np.divmod(np.unique(pairs[0] * n + pairs[1]), n), axis=1)
+
+
+def _groups(pairs: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Number the connected components of `n` frames joined by `pairs`."""
+    ones = np.ones(len(pairs), np.int8)
+    graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
+
+
+def _assign(
+    frame: pd.DataFrame, shares: dict[str, float], rng: np.random.Generator
+) -> dict[int, str]:
+    """Give each unit a side: rare classes first, larger units first, the neediest side next.
+
+    A side's need is the part of its share of a class that is still open (the first of train, val
+    and test if equal), so that classes stay in proportion and those that can be are on each side.
+    """
+    totals = frame["class"].value_counts().sort_values(kind="stable")
+    filled: Counter[tuple[str, str]] = Counter()
+    sides: dict[int, str] = {}
+    for label, total in totals.items():
+        of_class = frame.loc[frame["class"] == label, "unit"]
+        units = list(Counter(of_class.to_list()).items())
+        for unit, size in sorted(rng.permutation(units).tolist(), key=lambda u: -u[1]):
+            if unit not in sides:
+                need = {s: 1 - filled[str(label), s] / (shares[s] * total) for s in shares}
+                sides[unit] = max(shares, key=need.__getitem__)
+            filled[str(label), sides[unit]] += size
+    return sides
+
+
+def run(params: "Params", paths: Paths, machine: Machine) -> None:
+    """Give each frame of the index a side.
+
+    The frames of an official test set are on the side test if the strategy is official; else
+    they are on none, and evaluate reports them apart.
+
+    Writes: the table `id,split,group`, without the frames left out by `max_per_class`; a report of
+    counts, groups, and near-duplicate pairs across the split.
+
+    Raises:
+        UserError: a side gets no frame, or there is no official test set.
+    """
+    text = {"id": str, "class": str, "source": str, "phash": str, "official_split": str}
+    frames = pd.read_csv(paths.index, dtype=text, keep_default_na=False)
+    # Frames of one hash count as one, so that a thousand blank ones are not half a million pairs.
+    hashes, position = np.unique(
+        np.array([int(value, 16) for value in frames["phash"]], np.uint64), return_inverse=True
+    )
+    pairs = near_duplicates(hashes, params.split.distance)
+    frames["group"] = pd.factorize(_groups(pairs, len(hashes))[position])[0]
+    frames["split"] = _sides(frames, params.split, np.random.default_rng(params.seed))
+    sided = frames.dropna(subset="split")
+    if missing := set(SPLITS) - set(sided["split"]):
+        raise UserError(
+            f"split: no frame for {', '.join(sorted(missing))}; add pictures, or make split.val "
+            "and split.test larger"
+        )
+    with atomic(paths.split) as partial:
+        sided[["id", "split", "group"]].to_csv(partial, index=False, lineterminator="\n")
+    write_json(paths.split_report, _report(params.split, frames, sided, position, pairs))
+
+
+def _sides(frames: pd.DataFrame, params: SplitParams, rng: np.random.Generator) -> pd.Series:
+    """The side of each frame of the index; none: NaN."""
+    official = frames["official_split"] == "test"
+    if params.strategy is Strategy.official and not official.any():
+        raise UserError("split.strategy=official: this data set has no test set of its own")
+    pool = frames[~official]
+    if params.max_per_class is not None:
+        drawn = pool.iloc[rng.permutation(len(pool))].groupby("class").head(params.max_per_class)
+        pool = drawn.sort_index()
+    random = params.strategy is Strategy.random
+    pool = pool.assign(unit=np.arange(len(pool)) if random else pool["group"])
+    shares = {"train": 1 - params.val - params.test, "val": params.val, "test": params.test}
+    if params.strategy is Strategy.official:
+        shares = {"train": 1 - params.val, "val": params.val}
+    sides = pool["unit"].map(_assign(pool, shares, rng)).reindex(frames.index)
+    return sides.mask(official, "test") if params.strategy is Strategy.official else sides
+
+
+def _report(
+    params: SplitParams,
+    frames: pd.DataFrame,
+    sided: pd.DataFrame,
+    position: NDArray[np.int64],
+    pairs: NDArray[np.int64],
+) -> dict[str, Any]:
+    official = (frames["official_split"] == "test") & frames["split"].isna()
+
+    def crossing(sides: list["pd.Series[bool]"]) -> int:
+        """Near-duplicate pairs whose two frames are on different ones of these sides."""
+        n = np.stack([np.bincount(position, side) for side in sides])  # frames of each hash
+        first, second = n[:, pairs[:, 0]], n[:, pairs[:, 1]]
+        same_hash = (n.sum(0) ** 2 - (n**2).sum(0)) / 2
+        near_hashes = first.sum(0) * second.sum(0) - (first * second).sum(0)
+        return int(same_hash.sum() + near_hashes.sum())
+
+    counts = sided.groupby(["class", "split"]).size().unstack(fill_value=0)
+    sizes = sided.groupby("group").agg(frames=("id", "size"), example=("source", "first"))
+    largest = sizes.sort_values("frames", ascending=False, kind="stable").head(LARGEST)
+    return {
+        "strategy": params.strategy.value,
+        "frames": {side: int((sided["split"] == side).sum()) for side in SPLITS},
+        "groups": len(sizes),
+        "crossing_pairs": crossing([frames["split"] == side for side in SPLITS]),
+        "official_test": {
+            "frames": int(official.sum()),
+            "pairs_with_train": crossing([official, frames["split"] == "train"]),
+        },
+        "largest_groups": largest.to_dict("records"),
+        "classes": [
+            {"class": str(label), **{side: int(row.get(side, 0)) for side in SPLITS}}
+            for label, row in counts.iterrows()
+        ],
+        "not_on_each_side": [
+            str(label)
+            for label, row in counts.iterrows()
+            if any(row.get(side, 0) == 0 for side in SPLITS)
+        ],
+    }

@@ -1,0 +1,193 @@
+"""The models of a data set in MLflow: versions, which of them is the champion, and who may be."""
+
+import json
+import math
+from dataclasses import dataclass
+from importlib.metadata import version as installed
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import onnx
+import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.tracking import MlflowClient
+from mlflow.types import Schema, TensorSpec
+from numpy.typing import NDArray
+
+from springfield.artifacts.registered import HASH, PREFIX
+from springfield.files import sha256
+from springfield.machine.errors import UserError
+from springfield.scoring.paired import paired_test
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+SIGNIFICANT = 0.05
+PREDICTIONS = "reports/evaluate/predictions.csv"
+COMPARED = ("accuracy", "macro_f1", "calibrated_loss", "calibrated_error", "sure_share")
+
+
+def register(data: str, run_id: str, onnx_file: Path, description: Path, *others: Path) -> None:
+    """Make exported files a version of the data set's model, the challenger.
+
+    Files that are a version already become no other one.
+
+    Args:
+        data: the name of the data set.
+        run_id: of the open run.
+        onnx_file: the network in fp32, MLflow's `model.onnx`.
+        description: the `model.json` that goes with it.
+        others: files that go with it too.
+    """
+    client, name = MlflowClient(), f"{PREFIX}{data}"
+    hashes = {f"{HASH}{path.name}": sha256(path) for path in (onnx_file, description, *others)}
+    mlflow.set_tags(hashes)
+    for found in client.search_model_versions(f"name = '{name}'"):
+        if hashes.items() <= found.tags.items():
+            client.set_registered_model_alias(name, CHALLENGER, found.version)
+            return
+    described = json.loads(description.read_text())
+    classes, test = len(described["classes"]), described["metrics"]["test"]
+    model = mlflow.onnx.log_model(
+        onnx.load(onnx_file),
+        name="model",
+        signature=ModelSignature(
+            Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3), "image")]),
+            Schema([TensorSpec(np.dtype(np.float32), (-1, classes), "probabilities")]),
+        ),
+        pip_requirements=[f"{p}=={installed(p)}" for p in ("mlflow", "onnx", "onnxruntime")],
+        save_as_external_data=False,
+    )
+    for path in (description, *others):
+        client.log_model_artifact(model.model_id, str(path))
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    made = client.create_model_version(
+        name,
+        model.model_uri,
+        run_id,
+        tags=hashes,
+        description=f"test accuracy {test['accuracy']:.4f}, macro-F1 {test['macro_f1']:.4f}",
+        model_id=model.model_id,
+    )
+    client.set_registered_model_alias(name, CHALLENGER, made.version)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version with what its run knows of it."""
+
+    number: str
+    params: dict[str, str]
+    scores: dict[str, float]
+    """Of test."""
+    predictions: pd.DataFrame
+    """Of the test frames: `id`, `group`, `class`, `predicted`; ordered by `id`."""
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Which of the predictions are right."""
+        return (self.predictions["predicted"] == self.predictions["class"]).to_numpy()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A challenger beside the champion."""
+
+    champion: Version | None
+    challenger: Version
+    changed: list[tuple[str, str, str]]
+    """Params that differ: name, the champion's value, the challenger's."""
+    p: float | None
+    """Of a paired test that both are right equally often; None: tested on different frames."""
+
+
+def compare(uri: str, data: str) -> Comparison:
+    """Compare the challenger of a data set's model with its champion, if it has one.
+
+    Raises:
+        UserError: there is no challenger, or a run that is gone.
+    """
+    client, name = MlflowClient(uri), f"{PREFIX}{data}"
+    challenger = _by_alias(client, name, CHALLENGER)
+    if challenger is None:
+        raise UserError(f"{name} has no challenger in {uri}; 'dvc repro' registers one")
+    champion = _by_alias(client, name, CHAMPION)
+    new = _version(uri, client, challenger)
+    if champion is None:
+        return Comparison(None, new, [], None)
+    old = _version(uri, client, champion)
+    keys = sorted({*old.params, *new.params} - {"experiment"})
+    changed = [
+        (key, before, after)
+        for key in keys
+        if (before := old.params.get(key, "")) != (after := new.params.get(key, ""))
+    ]
+    same = old.predictions[["id", "class"]].equals(new.predictions[["id", "class"]])
+    p = None
+    if same:
+        groups = pd.factorize(new.predictions["group"])[0]
+        p = paired_test(old.right, new.right, groups)
+    return Comparison(old, new, changed, p)
+
+
+def promote(uri: str, data: str, *, force: bool) -> Comparison:
+    """Make the challenger the champion, if it is better on the same test frames, or by force.
+
+    Raises:
+        UserError: it is not better, or not shown to be, or tested on other frames.
+    """
+    found = compare(uri, data)
+    if found.champion is not None and not force:
+        refused = f"version {found.challenger.number} stays challenger: "
+        instead = "; 'springfield promote --force' promotes it all the same"
+        if found.champion.number == found.challenger.number:
+            raise UserError(f"version {found.challenger.number} is the champion already")
+        if found.p is None:
+            raise UserError(f"{refused}the champion was tested on other frames{instead}")
+        gain = found.challenger.scores["accuracy"] - found.champion.scores["accuracy"]
+        if gain <= 0:
+            raise UserError(
+                f"{refused}its test accuracy is no better ({gain:+.4f}, p = {found.p:.2g}){instead}"
+            )
+        if found.p >= SIGNIFICANT:
+            raise UserError(
+                f"{refused}a gain of {gain:+.4f} may be chance (p = {found.p:.2g}){instead}"
+            )
+    number = found.challenger.number
+    MlflowClient(uri).set_registered_model_alias(f"{PREFIX}{data}", CHAMPION, number)
+    return found
+
+
+def _by_alias(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def _version(uri: str, client: MlflowClient, version: ModelVersion) -> Version:
+    assert version.run_id
+    try:
+        run = client.get_run(version.run_id)
+        path = mlflow.artifacts.download_artifacts(
+            run_id=version.run_id, artifact_path=PREDICTIONS, tracking_uri=uri
+        )
+    except (MlflowException, OSError) as error:
+        raise UserError(
+            f"the run {version.run_id} of version {version.version} has no {PREDICTIONS}: "
+            f"{' '.join(str(error).split())[:200]}"
+        ) from error
+    predictions = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return Version(
+        str(version.version),
+        run.data.params,
+        {name: run.data.metrics.get(f"test_{name}", math.nan) for name in COMPARED},
+        predictions.sort_values("id", ignore_index=True),
+    )
