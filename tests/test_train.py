@@ -11,11 +11,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from springfield import stages
+from springfield import pipeline
 from springfield.config import compose, load
+from springfield.files import RemoteFile
+from springfield.learning.fit import share_batch_norm
 from springfield.machine.errors import UserError
-from springfield.stages.classification.learner import SyncBatchNorm
-from springfield.sources.mirror import RemoteFile, fetch
+from springfield.machine.hardware import Machine
+from springfield.machine.paths import Paths
+from springfield.sources.mirror import fetch
 from springfield.stages.classification.network import (
     Architecture,
     Classifier,
@@ -88,6 +91,15 @@ def test_weights_are_verified(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="damaged or another file"):
         fetch(RemoteFile("w.safetensors", "0" * 64), tmp_path / "w", "mirror", tmp_path)
     assert not list((tmp_path / "w").iterdir())
+
+
+def test_weights_without_a_known_hash_are_refused_with_the_way_to_pin_them(
+    finished: Project,
+) -> None:
+    finished.springfield("compose", "model=inception_v3", "model.input_size=75")
+    output = finished.springfield("train", status=1)
+    assert "inception_v3.gluon_in1k.safetensors is not pinned" in output
+    assert "run sha256sum on it" in output
 
 
 def test_the_same_params_give_the_same_checkpoint(finished: Project) -> None:
@@ -179,7 +191,8 @@ def test_each_part_of_the_recipe_can_be_switched(finished: Project) -> None:
 
     def learnt(*overrides: str) -> dict[str, Tensor]:
         compose(finished.path, finished.path / "params.yaml", list(overrides))
-        stages.run(load(finished.path / "params.yaml"), finished.path, "train")
+        params = load(finished.path / "params.yaml")
+        pipeline.run(params, Paths.within(finished.path), Machine(params.hardware), "train")
         return finished.weights()
 
     before = learnt()
@@ -198,10 +211,8 @@ def test_synchronised_batch_norm_computes_the_same() -> None:
     with torch.inference_mode():
         expected = classifier.logits(pixels)
         assert expected.std() > 0
-        SyncBatchNorm().apply(classifier)  # its layers, in place
+        share_batch_norm(classifier)
         assert any(isinstance(layer, nn.SyncBatchNorm) for layer in classifier.modules())
-        torch.testing.assert_close(classifier.logits(pixels), expected)
-        SyncBatchNorm().revert(classifier)
         torch.testing.assert_close(classifier.logits(pixels), expected)
 
 
@@ -290,7 +301,7 @@ def test_profile_says_what_took_the_time(finished: Project) -> None:
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda path: path.stem)
 def test_every_experiment_trains(finished: Project, experiment: Path) -> None:
     """On the sample's frames and few of them, with the experiment's own recipe and network."""
-    small = ("hardware=cpu", "model.weights=null", "model.pretrained=null", "train.batch_size=4")
+    small = ("hardware=cpu", "model.weights=null", "train.batch_size=4")
     finished.springfield("compose", f"experiment={experiment.stem}", *small)
     finished.springfield("augment")
     finished.springfield("train", "--preset", "fast")

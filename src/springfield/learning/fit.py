@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 from springfield.files import atomic
 from springfield.learning.ema import MovingAverage
 from springfield.learning.history import History
-from springfield.learning.learner import Learner
+from springfield.learning.learner import Learner, Network
 from springfield.learning.recipe import TrainParams
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
@@ -164,7 +164,7 @@ def _trainer(learner: Learner, machine: Machine, callbacks: list[Callback]) -> p
     if several:
         callbacks = [*callbacks, end_between_steps()]
         if hardware.device == "cuda":
-            share_batch_norm(learner)
+            share_batch_norm(learner.model)
     ddp = DDPStrategy(
         timeout=timedelta(minutes=10),  # for a process that never came
         find_unused_parameters=params.head_epochs > 0,  # only the head learns then
@@ -196,9 +196,9 @@ def _trainer(learner: Learner, machine: Machine, callbacks: list[Callback]) -> p
         raise UserError(f"hardware or train.precision: {' '.join(str(error).split())}") from error
 
 
-def share_batch_norm(learner: Learner) -> None:
+def share_batch_norm(model: Network) -> None:
     """Let all processes share batch norm's statistics, whose kernels exist on GPUs only.
 
     Lightning takes PyTorch's own conversion, which drops the activation in timm's layers of both.
     """
-    learner.model.backbone = convert_sync_batchnorm(learner.model.backbone)  # type: ignore[no-untyped-call]
+    model.backbone = convert_sync_batchnorm(model.backbone)  # type: ignore[no-untyped-call]
