@@ -3,16 +3,14 @@
 import numpy as np
 import pytest
 
-from springfield.scoring.metrics import (
+from springfield.scoring.calibration import (
     calibration_error,
     cross_entropy,
     fit_temperature,
-    intervals,
-    paired_test,
-    scores,
-    scores_by_class,
     threshold,
 )
+from springfield.scoring.paired import paired_test
+from springfield.stages.classification.scores import intervals, scores, scores_by_class
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
 PREDICTED = np.array([0, 0, 1, 1, 1, 3])

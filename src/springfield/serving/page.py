@@ -8,7 +8,7 @@ import shutil
 import threading
 import webbrowser
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -128,32 +128,24 @@ def serve(content: Site, port: int, *, browser: bool) -> None:
     """
     sent = json.loads(_read(content["site.json"]))["headers"]
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(SimpleHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:
-            self._answer(with_body=True)
-
-        def do_HEAD(self) -> None:
-            self._answer(with_body=False)
-
-        def _answer(self, *, with_body: bool) -> None:
+        def send_head(self) -> io.BufferedIOBase | None:  # type: ignore[override]
             name = unquote(urlsplit(self.path).path).removeprefix("/") or "index.html"
             try:
                 body = _open(content[name])
             except (KeyError, FileNotFoundError):  # a stage that runs takes its model away
                 self.send_error(HTTPStatus.NOT_FOUND)
-                return
-            with body:
-                size = body.seek(0, io.SEEK_END)
-                body.seek(0)
-                self.send_response(HTTPStatus.OK)
-                self.send_header("Content-Type", CONTENT_TYPES[PurePosixPath(name).suffix])
-                self.send_header("Content-Length", str(size))
-                self.send_header("Cache-Control", "no-cache")
-                self.end_headers()
-                if with_body:
-                    shutil.copyfileobj(body, self.wfile, 1 << 20)
+                return None
+            size = body.seek(0, io.SEEK_END)
+            body.seek(0)
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", CONTENT_TYPES[PurePosixPath(name).suffix])
+            self.send_header("Content-Length", str(size))
+            self.send_header("Cache-Control", "no-cache")
+            self.end_headers()
+            return body
 
         def end_headers(self) -> None:
             for header, value in sent.items():

@@ -25,7 +25,6 @@ NEEDS = ("seed", "evaluate")
 SIDES = ("val", "test", "official_test")
 BATCH = 32
 BASELINE_SIZE = 24
-BINS = 15
 SHOWN = 40
 """Test frames in the picture of predictions."""
 MISTAKES, HEIGHT = 100, 160
@@ -86,6 +85,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     from springfield.images.store import ImageStore
     from springfield.scoring import calibration
     from springfield.stages.classification.network import load_checkpoint
+    from springfield.stages.classification.plots import write_plots
 
     model = load_checkpoint(paths.checkpoint).to(machine.hardware.device)
     images = ImageStore(paths.images)
@@ -109,7 +109,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
             partial / "predictions.csv", index=False, lineterminator="\n", float_format="%.5f"
         )
         _mistakes_page(predictions, index["source"], images, partial / "mistakes.html")
-        _plots(test, classes, threshold, partial)
+        write_plots(test.labels, test.before, test.after, classes, threshold, partial)
         _looks(model, images, predictions, partial)
         _curves(paths.training, partial)
     write_json(paths.calibration, {"temperature": temperature, "threshold": threshold})
@@ -212,47 +212,6 @@ def _curves(training: Path, folder: Path) -> None:
     from springfield.learning.curves import curves_plot
 
     curves_plot(training, folder / "curves.png")
-
-
-def _plots(test: Answers, classes: list[str], threshold: float, folder: Path) -> None:
-    """Confusion, precision and recall, reliability: pictures, and tables for DVC's plots."""
-    from sklearn.metrics import confusion_matrix, precision_recall_curve
-
-    from springfield.stages.classification.plots import (
-        confusion_plot,
-        precision_recall_plot,
-        reliability_plot,
-    )
-
-    confusion = confusion_matrix(test.labels, test.after.argmax(1), labels=range(len(classes)))
-    confusion_plot(confusion, classes, folder / "confusion.png")
-
-    truth = np.eye(len(classes), dtype=bool)[test.labels]
-    curves = {}
-    for name, true, scores in [
-        *zip(classes, truth.T, test.after.T, strict=True),
-        ("all", truth.ravel(), test.after.ravel()),
-    ]:
-        if true.any():
-            precision, recall, _ = precision_recall_curve(true, scores)
-            # The curve has a point a frame; a hundred draw the same line.
-            kept = len(recall) - 1 - np.searchsorted(recall[::-1], np.linspace(0, 1, 101))
-            curves[name] = pd.DataFrame({"recall": recall[kept], "precision": precision[kept]})
-    curves["all"].to_csv(
-        folder / "precision_recall.csv", index=False, lineterminator="\n", float_format="%.5f"
-    )
-    precision_recall_plot(curves, "all", folder / "precision_recall.png")
-
-    bins = []
-    for calibrated, probabilities in (("no", test.before), ("yes", test.after)):
-        confidence, right = probabilities.max(1), probabilities.argmax(1) == test.labels
-        for place in np.array_split(np.argsort(confidence, kind="stable"), BINS):
-            if len(place):
-                row = (calibrated, confidence[place].mean(), right[place].mean(), len(place))
-                bins.append(row)
-    table = pd.DataFrame(bins, columns=["calibrated", "confidence", "accuracy", "n"])
-    table.to_csv(folder / "reliability.csv", index=False, lineterminator="\n", float_format="%.5f")
-    reliability_plot(table, threshold, folder / "reliability.png")
 
 
 def _looks(

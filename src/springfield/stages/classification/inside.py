@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from springfield.stages.classification.plots import coloured, picture_grid, show
+
 if TYPE_CHECKING:
     from springfield.stages.classification.network import Classifier
 
@@ -66,21 +68,20 @@ def filters_plot(model: "Classifier", layer: str = "") -> Figure:
     count, inputs = weights.shape[:2]
     weights = weights[:SHOWN_FILTERS]
     if inputs == 3:
-        pictures = list(_scaled(weights).transpose(0, 2, 3, 1))
+        pictures = _scaled(weights)
     else:
         weights = weights if inputs == 1 else weights[:SHOWN_INPUTS]
-        pictures = [plane for each in weights for plane in each[:SHOWN_INPUTS]]
+        planes = weights[:, :SHOWN_INPUTS].reshape(-1, *weights.shape[2:])
+        limit = max(float(np.abs(planes).max()), 1e-12)
+        pictures = coloured(0.5 + planes / (2 * limit), "RdBu_r")
     columns = min(len(pictures), min(inputs, SHOWN_INPUTS) if inputs not in (1, 3) else 16)
-    rows = -(-len(pictures) // columns)
-    figure = Figure(figsize=(0.6 * columns, 0.6 * rows + 0.5), layout="constrained")
-    limit = float(np.abs(weights).max())
-    for axes in figure.subplots(rows, columns, squeeze=False).ravel():
-        axes.axis("off")
-    for axes, picture in zip(figure.axes, pictures, strict=False):
-        axes.imshow(picture, cmap="RdBu_r", vmin=-limit, vmax=limit)
     shown = f", {len(weights)} of them shown" if len(weights) < count else ""
     if inputs not in (1, 3):
         shown += f": a row each, a column for each of {min(inputs, SHOWN_INPUTS)} inputs"
+    grid = picture_grid(pictures, columns)
+    rows = -(-len(pictures) // columns)
+    figure = Figure(figsize=(0.6 * columns, 0.6 * rows + 0.5), layout="constrained")
+    show(figure.add_subplot(), grid)
     figure.suptitle(f"{count} filters of {layer}{shown}", fontsize=9)
     return figure
 
@@ -98,21 +99,20 @@ def feature_maps_plot(
     names = list(convolutions(model))
     places = np.linspace(0, len(names) - 1, min(SHOWN_LAYERS, len(names))).astype(int)
     maps = feature_maps(model, image, layers or [names[place] for place in places])
-    figure = Figure(figsize=(SHOWN_MAPS + 1.0, 1.15 * len(maps) + 0.3), layout="constrained")
-    grid = figure.subplots(len(maps), SHOWN_MAPS + 1, squeeze=False)
-    for axes in grid.ravel():
-        axes.set(xticks=[], yticks=[])
-        axes.set_frame_on(False)
-    grid[0, 0].imshow(image)
-    grid[0, 0].set_title("picture", fontsize=9)
-    for row, (name, planes) in zip(grid, maps.items(), strict=True):
-        row[1].set_title(f"{name}: {' x '.join(map(str, planes.shape))}", fontsize=9, loc="left")
-        for axes, plane in zip(row[1:], planes, strict=False):
-            axes.imshow(plane, cmap="viridis")
+    figure = Figure(figsize=(SHOWN_MAPS + 1.5, 1.3 * len(maps) + 0.3), layout="constrained")
+    cells = figure.add_gridspec(len(maps), 2, width_ratios=[1.5, SHOWN_MAPS])
+    show(figure.add_subplot(cells[:, 0]), image, "picture")
+    for row, (name, planes) in enumerate(maps.items()):
+        shown = planes[:SHOWN_MAPS]
+        low = shown.min(axis=(1, 2), keepdims=True)
+        span = np.maximum(shown.max(axis=(1, 2), keepdims=True) - low, 1e-12)
+        grid = picture_grid(coloured((shown - low) / span, "viridis"), SHOWN_MAPS)
+        axes = figure.add_subplot(cells[row, 1])
+        show(axes, grid, f"{name}: {' x '.join(map(str, planes.shape))}")
     return figure
 
 
 def _scaled(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each filter from 0 to 1, its middle grey where the weight is 0."""
+    """Each filter (N x 3 x H x W) from 0 to 1, its middle grey where the weight is 0."""
     largest = np.abs(weights).max(axis=(1, 2, 3), keepdims=True)
     return np.asarray(0.5 + weights / np.maximum(2 * largest, 1e-12), np.float32)

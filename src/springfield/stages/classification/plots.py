@@ -1,11 +1,74 @@
 """Pictures of an evaluation."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from sklearn.metrics import confusion_matrix, precision_recall_curve
+from torchvision.utils import make_grid
+
+BINS = 15
+"""Of the reliability."""
+SMALLEST = 48
+"""Pixels of a picture in a grid, about."""
+TILE, TILE_GAP = 96, 24
+"""Pixels of a picture of a frame, and between them, where the names are."""
+
+
+def write_plots(
+    labels: NDArray[np.int64],
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
+    classes: list[str],
+    threshold: float,
+    folder: Path,
+) -> None:
+    """Confusion, precision and recall, reliability: pictures, and tables for DVC's plots.
+
+    Args:
+        labels: true classes (N).
+        before: probabilities before calibration (N x classes).
+        after: after it.
+        classes: their names.
+        threshold: below it the model says that it is unsure.
+        folder: to write into.
+    """
+    confusion = confusion_matrix(labels, after.argmax(1), labels=range(len(classes)))
+    confusion_plot(confusion, classes, folder / "confusion.png")
+
+    truth = np.eye(len(classes), dtype=bool)[labels]
+    curves = {}
+    for name, true, scores in [
+        *zip(classes, truth.T, after.T, strict=True),
+        ("all", truth.ravel(), after.ravel()),
+    ]:
+        if true.any():
+            precision, recall, _ = precision_recall_curve(true, scores)
+            # The curve has a point a frame; a hundred draw the same line.
+            kept = len(recall) - 1 - np.searchsorted(recall[::-1], np.linspace(0, 1, 101))
+            curves[name] = pd.DataFrame({"recall": recall[kept], "precision": precision[kept]})
+    curves["all"].to_csv(
+        folder / "precision_recall.csv", index=False, lineterminator="\n", float_format="%.5f"
+    )
+    precision_recall_plot(curves, "all", folder / "precision_recall.png")
+
+    bins = []
+    for calibrated, probabilities in (("no", before), ("yes", after)):
+        confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+        for place in np.array_split(np.argsort(confidence, kind="stable"), BINS):
+            if len(place):
+                row = (calibrated, confidence[place].mean(), right[place].mean(), len(place))
+                bins.append(row)
+    table = pd.DataFrame(bins, columns=["calibrated", "confidence", "accuracy", "n"])
+    table.to_csv(folder / "reliability.csv", index=False, lineterminator="\n", float_format="%.5f")
+    reliability_plot(table, threshold, folder / "reliability.png")
 
 
 def confusion_plot(confusion: NDArray[np.int64], classes: list[str], path: Path) -> None:
@@ -96,20 +159,48 @@ def predictions_plot(
         confidences: its probabilities of these.
         columns: pictures a row.
     """
+    tile = np.stack([np.asarray(_tile(image)) for image in images]).transpose(0, 3, 1, 2) / 255
+    grid = picture_grid(tile, columns, TILE_GAP)
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(1.5 * columns, 1.85 * rows + 0.4), layout="constrained")
+    figure = Figure(figsize=(1.5 * columns, 1.5 * rows + 0.5), layout="constrained")
     figure.suptitle("above: what it is; below: what the model says, red where it is wrong")
-    for axes in figure.subplots(rows, columns, squeeze=False).ravel():
-        axes.axis("off")
-    for axes, image, name, answer, confidence in zip(
-        figure.axes, images, names, predicted, confidences, strict=False
+    axes = figure.add_subplot()
+    show(axes, grid)
+    for number, (name, answer, confidence) in enumerate(
+        zip(names, predicted, confidences, strict=True)
     ):
-        axes.imshow(image)
-        right = name == answer
+        row, column = divmod(number, columns)
         lines = (name, f"{answer} {confidence:.0%}")
-        axes.set_title(
+        axes.text(
+            TILE_GAP + (TILE + TILE_GAP) * column + TILE / 2,
+            TILE_GAP + (TILE + TILE_GAP) * row - 1,
             "\n".join(line.replace("_", " ") for line in lines),
-            fontsize=8,
-            color="black" if right else "tab:red",
-        )
+            ha="center", va="bottom", fontsize=7, color="black" if name == answer else "tab:red",
+        )  # fmt: skip
     return figure
+
+
+def _tile(image: NDArray[np.uint8]) -> Image.Image:
+    """The middle of the picture, a square."""
+    return ImageOps.fit(Image.fromarray(image), (TILE, TILE))
+
+
+def picture_grid(pictures: NDArray[np.floating], columns: int, gap: int = 4) -> NDArray[np.float32]:
+    """One picture (H x W x 3, 0 to 1) of many (N x 3 x H x W), on white; tiny ones are enlarged."""
+    whole = max(1, SMALLEST // pictures.shape[-1])
+    larger = pictures.repeat(whole, axis=2).repeat(whole, axis=3)
+    tensor = torch.from_numpy(np.ascontiguousarray(larger, np.float32))
+    grid = make_grid(tensor, nrow=columns, padding=gap, pad_value=1.0)
+    return np.asarray(grid.permute(1, 2, 0).numpy(), np.float32)
+
+
+def coloured(planes: NDArray[np.floating], palette: str) -> NDArray[np.float32]:
+    """Planes (N x H x W, 0 to 1) as pictures (N x 3 x H x W) in a palette of matplotlib's."""
+    return np.asarray(colormaps[palette](planes)[..., :3].transpose(0, 3, 1, 2), np.float32)
+
+
+def show(axes: Axes, picture: NDArray[Any], title: str = "") -> None:
+    """Draw a picture without axes."""
+    axes.imshow(picture, interpolation="nearest")
+    axes.axis("off")
+    axes.set_title(title, fontsize=9, loc="left")
