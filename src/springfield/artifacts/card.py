@@ -1,15 +1,11 @@
 """What a model says about itself (Mitchell et al., 2019), in the format that model hubs read."""
 
+from pathlib import Path
 from typing import Any
 
-import jinja2
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-MARKDOWN = jinja2.Environment(  # noqa: S701 - no HTML
-    loader=jinja2.PackageLoader(__package__, ""),
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-)
+TEMPLATE = Path(__file__).with_name("card.md.jinja")
 
 
 def model_card(
@@ -31,10 +27,11 @@ def model_card(
     name = f"springfield-{chosen['data']['name']}"
     test, model = description["metrics"]["test"], chosen["model"]
     files, megabytes = description["files"], report["megabytes"]
-    return MARKDOWN.get_template("card.md.jinja").render(
+    card = ModelCard.from_template(
+        _front(name, chosen, description["metrics"]),
+        str(TEMPLATE),
         **chosen,
         name=name,
-        front=_front(name, chosen, description["metrics"]),
         classes=description["classes"],
         sides=_table(
             ["side", "frames", "accuracy", "macro-F1", "calibration error"],
@@ -78,12 +75,11 @@ def model_card(
             ],
         ),
     )  # fmt: skip
+    return f"{card}\n"
 
 
-def _front(name: str, chosen: dict[str, Any], metrics: dict[str, Any]) -> str:
-    """What a hub reads before the text, as YAML."""
-    from huggingface_hub import EvalResult, ModelCardData
-
+def _front(name: str, chosen: dict[str, Any], metrics: dict[str, Any]) -> ModelCardData:
+    """What a hub reads before the text."""
     data = chosen["data"]
     results = [
         EvalResult(
@@ -97,15 +93,13 @@ def _front(name: str, chosen: dict[str, Any], metrics: dict[str, Any]) -> str:
         for side, found in metrics.items()
         for metric, value in (("accuracy", found["accuracy"]), ("f1", found["macro_f1"]))
     ]
-    return str(
-        ModelCardData(
-            model_name=name,
-            license=data["about"]["license"],
-            library_name="onnx",
-            pipeline_tag="image-classification",
-            tags=["springfield", chosen["model"]["backbone"]],
-            eval_results=results,
-        ).to_yaml()
+    return ModelCardData(
+        model_name=name,
+        license=data["about"]["license"],
+        library_name="onnx",
+        pipeline_tag="image-classification",
+        tags=["springfield", chosen["model"]["backbone"]],
+        eval_results=results,
     )
 
 
