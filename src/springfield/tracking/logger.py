@@ -7,12 +7,13 @@ from typing import Any
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from mlflow.utils.validation import MAX_METRICS_PER_BATCH
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from springfield.machine.progress import console
 
+BATCH = 1000
+"""Metrics that MLflow takes in one call at most."""
 PAUSE = 30
 """Seconds until a store that did not answer is asked again."""
 
@@ -81,8 +82,8 @@ class RunLogger(Logger):
                 if metric.step not in self._written[metric.key]
             }
             metrics = list(new.values())
-            for start in range(0, len(metrics), MAX_METRICS_PER_BATCH):
-                self._client.log_batch(self.run_id, metrics[start : start + MAX_METRICS_PER_BATCH])
+            for start in range(0, len(metrics), BATCH):
+                self._client.log_batch(self.run_id, metrics[start : start + BATCH])
         except MlflowException:
             self._read.clear()  # an answer that was lost may have been a yes
             if not self._next_try:
