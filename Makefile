@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-all check ui app notebooks compose
+.PHONY: help repro test test-all check check-page ui app notebooks compose
 .PHONY: bench-data bench-train bench-infer bench-app lock clean
 
 help: ## List the targets.
@@ -30,10 +30,14 @@ test: $(READY) ## Run the tests.
 test-all: $(READY) $(if $(shell command -v npm),$(PAGE)) ## Run the long tests: whole pipelines, reruns, experiments, a real browser.
 	pytest -m slow -n 3 --dist loadgroup
 
-check: $(READY) ## Lint, format and type checks.
+check: $(READY) check-page ## Lint, format and type checks; the page's too, where there is npm.
 	ruff check
 	ruff format --check
 	mypy
+
+check-page: $(if $(shell command -v npm),$(PAGE))
+	@if command -v npm >/dev/null; then npm run --silent --prefix web check; \
+		else echo "npm not found: the page is not checked"; fi
 
 ui: $(READY) ## Open MLflow's page on the runs (PORT=5000).
 	@case "$${MLFLOW_TRACKING_URI:-}" in \

@@ -8,36 +8,59 @@ import { filesOf, isPicture } from "./files.mjs";
 import { setLanguage, t } from "./i18n.mjs";
 import * as view from "./view.mjs";
 
+/** @import { Entry, Message } from "./view.mjs" */
+/** @import { Language } from "./i18n.mjs" */
+/** @import { Model, Options, Outcome, Progress, Values } from "./types.ts" */
+
 const { $ } = view;
 const BROKEN = ["error.memory", "error.unexpected", "error.workerFailed"];
 /** After these the worker starts anew, for the next picture. */
 
+/** @type {Classifier|null} */
 let classifier = null;
+/** @type {Classifier|null} */
 let coming = null; // the classifier that is loading
+/** @type {Model|null} */
 let model = null; // what the worker says of the loaded one
+/** @type {Options} */
 let wanted = { device: "auto" }; // what was loaded: device, and name or file
 let tried = wanted; // what to try again
+/** @type {Progress|null} */
 let loading = null; // bytes of the download
+/** @type {Message|null} */
 let message = null;
-/** A picture each: file, name, batch (what one action brought); then outcome or error, and row. */
+/** @type {Entry[]} */
 let entries = [];
+/** @type {Entry|null|undefined} */
 let current = null; // the entry that is shown
 let follow = true; // show each picture as its answer comes
 let batches = 0;
 let queued = 0; // pictures asked for since the list was last done
 let working = false;
+/** @type {Set<string>} */
 let watched = new Set();
+/** @type {File[]} */
 let folder = []; // pictures that Random draws from
+/** @type {string[]|null} */
 let samples = null;
+/** @type {unknown} */
 let drawnLast = null;
 let shots = 0;
 
+/**
+ * @param {unknown} error
+ * @param {boolean} again - offer to load the model once more
+ */
 function tell(error, again = false) {
   const { key, values } = PageError.from(error);
   message = { key, values, again };
   view.drawMessage(message);
 }
 
+/**
+ * @param {string} key
+ * @param {Values} [values]
+ */
 function note(key, values) {
   message = { key, values };
   view.drawMessage(message);
@@ -48,11 +71,15 @@ function clearMessage() {
   view.drawMessage(null);
 }
 
-/** Loads a model; the one before stays until the new one answered. */
+/**
+ * Loads a model; the one before stays until the new one answered.
+ *
+ * @param {Options} options
+ */
 async function load(options) {
   clearMessage();
   tried = options;
-  loading = { loaded: 0 };
+  loading = { loaded: 0, total: NaN };
   draw();
   coming?.close();
   const next = new Classifier((progress) => {
@@ -87,7 +114,11 @@ async function load(options) {
   work();
 }
 
-/** Takes pictures (or a model) that a person chose. */
+/**
+ * Takes pictures (or a model) that a person chose.
+ *
+ * @param {File[]} files
+ */
 function take(files) {
   const file = files.find(({ name }) => name?.toLowerCase().endsWith(".onnx"));
   if (file) return load({ device: wanted.device, file });
@@ -101,14 +132,14 @@ function take(files) {
   work();
 }
 
-const isWaiting = ({ outcome, error }) => !outcome && !error;
+const isWaiting = (/** @type {Entry} */ { outcome, error }) => !outcome && !error;
 
 /** Answers picture after picture until none waits. */
 async function work() {
   if (working || !classifier) return;
   working = true;
   for (let entry; (entry = entries.find(isWaiting)); ) {
-    const used = classifier;
+    const used = /** @type {Classifier} */ (classifier);
     drawList();
     if (follow) select(entry);
     const found = await ask(used, entry);
@@ -116,13 +147,18 @@ async function work() {
     Object.assign(entry, found);
     addRow(entry);
     if (entry === current) select(entry);
-    if (BROKEN.includes(entry.error?.key)) await restart();
+    if (entry.error && BROKEN.includes(entry.error.key)) await restart();
   }
   working = false;
   queued = 0;
   drawList();
 }
 
+/**
+ * @param {Classifier} used
+ * @param {Entry} entry
+ * @returns {Promise<Pick<Entry, "outcome" | "error">>}
+ */
 async function ask(used, { file }) {
   try {
     return { outcome: await used.classify(file) };
@@ -133,7 +169,7 @@ async function ask(used, { file }) {
 
 /** The same model in a fresh worker. */
 async function restart() {
-  classifier.close();
+  classifier?.close();
   const fresh = new Classifier(() => {});
   classifier = fresh;
   try {
@@ -145,6 +181,7 @@ async function restart() {
   }
 }
 
+/** @param {Entry|null|undefined} entry */
 function select(entry) {
   if (entry !== current || entry?.error) view.drawPicture(entry);
   current = entry;
@@ -153,7 +190,11 @@ function select(entry) {
   markRow();
 }
 
-/** A row was clicked: stay with that picture. */
+/**
+ * A row was clicked: stay with that picture.
+ *
+ * @param {Entry} entry
+ */
 function choose(entry) {
   follow = false;
   select(entry);
@@ -164,8 +205,9 @@ function finished() {
   return entries.filter((entry) => !isWaiting(entry));
 }
 
+/** @param {Entry} entry */
 function addRow(entry) {
-  entry.row = view.row(entry, model, choose);
+  entry.row = view.row(entry, /** @type {Model} */ (model), choose);
   $("rows").append(entry.row);
 }
 
@@ -180,7 +222,8 @@ function drawList() {
   view.drawQueue(Math.max(0, queued - waiting), queued);
   $("undo").disabled = $("reset").disabled = !entries.length;
   $("csv").disabled = waiting === entries.length;
-  if (document.activeElement.disabled) $("choose").focus(); // the keyboard goes on from there
+  const focused = /** @type {Partial<HTMLButtonElement>|null} */ (document.activeElement);
+  if (focused?.disabled) $("choose").focus(); // the keyboard goes on from there
 }
 
 function drawRows() {
@@ -205,22 +248,27 @@ function draw() {
 }
 
 function drawClasses() {
+  const known = /** @type {Model} */ (model);
   view.drawWatchCount(watched);
-  view.drawClasses(model, watched, $("filter").value, (name, on) => {
+  view.drawClasses(known, watched, $("filter").value, (name, on) => {
     if (on) watched.add(name);
     else watched.delete(name);
     view.drawWatchCount(watched);
-    if (current) view.drawAnswer(current, model, watched);
+    if (current) view.drawAnswer(current, known, watched);
   });
 }
 
-/** Drops the entries of the last action, or those that still wait. */
+/**
+ * Drops the entries of the last action, or those that still wait.
+ *
+ * @param {(entry: Entry) => boolean} gone
+ */
 function drop(gone) {
   entries = entries.filter((entry) => !gone(entry));
   queued = entries.filter(isWaiting).length;
   drawRows();
   drawList();
-  if (!entries.includes(current)) select(entries.at(-1) ?? null);
+  if (!current || !entries.includes(current)) select(entries.at(-1) ?? null);
 }
 
 async function randomPicture() {
@@ -240,28 +288,36 @@ async function listSamples() {
   return Object.keys(files).filter((name) => name.startsWith("samples/"));
 }
 
-/** One of several, and not the last one again. */
+/**
+ * One of several, and not the last one again.
+ *
+ * @template T
+ * @param {T[]} several
+ */
 function another(several) {
   const others = several.filter((one) => one !== drawnLast);
   const from = others.length ? others : several;
-  drawnLast = from[Math.floor(Math.random() * from.length)];
-  return drawnLast;
+  const drawn = from[Math.floor(Math.random() * from.length)];
+  drawnLast = drawn;
+  return drawn;
 }
 
 function saveCsv() {
+  const known = /** @type {Model} */ (model);
   const done = finished();
   const head = ["picture", "answer", "confidence", "sure", "error", "milliseconds"];
   const rows = done.map((entry) => {
     if (entry.error) return [entry.name, "", "", "", t(entry.error.key, entry.error.values)];
-    const { decode, run } = entry.outcome.milliseconds;
-    const [best, share] = view.ranked(entry.outcome)[0];
-    const scores = [...entry.outcome.probabilities].map((value) => value.toFixed(6));
-    const sure = view.isSure(entry, model) ? "yes" : "no";
+    const outcome = /** @type {Outcome} */ (entry.outcome);
+    const { decode, run } = outcome.milliseconds;
+    const [best, share] = view.ranked(outcome)[0];
+    const scores = [...outcome.probabilities].map((value) => value.toFixed(6));
+    const sure = view.isSure(outcome, known) ? "yes" : "no";
     const time = (decode + run).toFixed(1);
-    return [entry.name, model.classes[best], share.toFixed(6), sure, "", time, ...scores];
+    return [entry.name, known.classes[best], share.toFixed(6), sure, "", time, ...scores];
   });
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([toCsv([[...head, ...model.classes], ...rows])], { type: "text/csv" }));
+  link.href = URL.createObjectURL(new Blob([toCsv([[...head, ...known.classes], ...rows])], { type: "text/csv" }));
   link.download = "springfield.csv";
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
@@ -279,8 +335,12 @@ async function useCamera() {
 }
 
 function listen() {
+  /**
+   * @param {HTMLInputElement} input - of files
+   * @param {(files: File[]) => void} use
+   */
   const chosen = (input, use) => () => {
-    const files = [...input.files];
+    const files = [...(input.files ?? [])];
     input.value = ""; // the same file can be chosen again
     if (files.length) use(files);
   };
@@ -296,7 +356,7 @@ function listen() {
     randomPicture();
   });
   $("undo").onclick = () => {
-    const last = entries.at(-1).batch;
+    const last = entries.at(-1)?.batch;
     drop(({ batch }) => batch === last);
   };
   $("reset").onclick = () => {
@@ -310,8 +370,11 @@ function listen() {
   $("csv").onclick = saveCsv;
   $("open").onclick = () => $("model-file").click();
   $("model-file").onchange = chosen($("model-file"), ([file]) => load({ device: wanted.device, file }));
-  $("version").onchange = ({ target }) => load({ device: wanted.device, name: target.value });
-  $("device").onchange = ({ target }) => load({ device: target.value, file: wanted.file });
+  $("version").onchange = () => load({ device: wanted.device, name: $("version").value });
+  $("device").onchange = () => {
+    const device = /** @type {Options["device"]} */ ($("device").value);
+    load({ device, file: wanted.file });
+  };
   $("again").onclick = () => load(tried);
   $("dismiss").onclick = () => {
     clearMessage();
@@ -321,15 +384,16 @@ function listen() {
   $("watch-none").onclick = () => {
     watched.clear();
     drawClasses();
-    if (current) view.drawAnswer(current, model, watched);
+    if (current && model) view.drawAnswer(current, model, watched);
   };
-  for (const button of document.querySelectorAll("[data-language]")) {
+  for (const button of view.marked("language")) {
     button.onclick = () => {
-      setLanguage(button.dataset.language);
+      setLanguage(/** @type {Language} */ (button.dataset.language));
       draw();
     };
   }
   document.addEventListener("paste", async ({ clipboardData, target }) => {
+    if (!clipboardData) return;
     if (clipboardData.files.length || target !== $("filter")) take(await filesOf(clipboardData));
   });
   document.addEventListener("dragover", (event) => {
@@ -342,7 +406,7 @@ function listen() {
   document.addEventListener("drop", async (event) => {
     event.preventDefault();
     $("drop").classList.remove("over");
-    take(await filesOf(event.dataTransfer));
+    if (event.dataTransfer) take(await filesOf(event.dataTransfer));
   });
 }
 

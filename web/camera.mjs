@@ -1,7 +1,9 @@
 /** A picture from the camera. */
 
 import { PageError } from "./errors.mjs";
+import { $ } from "./view.mjs";
 
+/** @type {Record<string, string>} */
 const REASONS = {
   NotFoundError: "error.noCamera",
   OverconstrainedError: "error.noCamera",
@@ -24,11 +26,10 @@ export async function takePicture() {
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
   } catch (error) {
-    throw new PageError(REASONS[error.name] ?? "error.noCamera");
+    const { name } = /** @type {DOMException} */ (error);
+    throw new PageError(REASONS[name] ?? "error.noCamera");
   }
-  const [dialog, video, take] = ["camera-dialog", "video", "take"].map((id) =>
-    document.getElementById(id),
-  );
+  const [dialog, video, take] = [$("camera-dialog"), $("video"), $("take")];
   take.disabled = true;
   video.onloadeddata = () => (take.disabled = false);
   video.srcObject = stream;
@@ -42,15 +43,21 @@ export async function takePicture() {
   }
 }
 
+/**
+ * @param {HTMLDialogElement} dialog
+ * @param {HTMLVideoElement} video
+ * @param {HTMLButtonElement} take
+ * @returns {Promise<Blob|null>}
+ */
 function answer(dialog, video, take) {
   return new Promise((resolve) => {
     dialog.onclose = () => resolve(null);
-    document.getElementById("camera-close").onclick = () => resolve(null);
+    $("camera-close").onclick = () => resolve(null);
     take.onclick = () => {
       const canvas = document.createElement("canvas");
       canvas.width = video.videoWidth;
       canvas.height = video.videoHeight;
-      canvas.getContext("2d").drawImage(video, 0, 0);
+      /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d")).drawImage(video, 0, 0);
       canvas.toBlob(resolve, "image/png");
     };
   });

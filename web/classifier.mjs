@@ -2,16 +2,20 @@
 
 import { PageError } from "./errors.mjs";
 
+/** @import { Model, Options, Outcome, Progress } from "./types.ts" */
+/** @typedef {{resolve: (value: any) => void, reject: (error: PageError) => void}} Waiting */
+
 export class Classifier {
   #worker = new Worker("worker.mjs", { type: "module" });
+  /** @type {Map<number, Waiting>} the calls without an answer */
   #waiting = new Map();
   #calls = 0;
 
-  /** @param {(progress: {loaded: number, total: number}) => void} onprogress - of downloads */
+  /** @param {(progress: Progress) => void} onprogress - of downloads */
   constructor(onprogress) {
     this.#worker.onmessage = ({ data: { id, value, error, progress } }) => {
       if (progress) return onprogress(progress);
-      const { resolve, reject } = this.#waiting.get(id);
+      const { resolve, reject } = /** @type {Waiting} */ (this.#waiting.get(id));
       this.#waiting.delete(id);
       if (error) reject(new PageError(error.key, error.values));
       else resolve(value);
@@ -22,10 +26,18 @@ export class Classifier {
     };
   }
 
+  /**
+   * @param {Options} options
+   * @returns {Promise<Model>}
+   */
   load(options) {
     return this.#call("load", options);
   }
 
+  /**
+   * @param {File} file
+   * @returns {Promise<Outcome>}
+   */
   classify(file) {
     return this.#call("classify", { file });
   }
@@ -35,6 +47,11 @@ export class Classifier {
     this.#end(new PageError("error.stopped"));
   }
 
+  /**
+   * @param {"load"|"classify"} call
+   * @param {object} options
+   * @returns {Promise<any>}
+   */
   #call(call, options) {
     return new Promise((resolve, reject) => {
       const id = ++this.#calls;
@@ -43,6 +60,7 @@ export class Classifier {
     });
   }
 
+  /** @param {PageError} error */
   #end(error) {
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();

@@ -1,5 +1,10 @@
 /** The page's sentences in English and Russian; {name} stands for a value. */
 
+/** @import { Values } from "./types.ts" */
+/** @typedef {"en" | "ru"} Language */
+/** @typedef {string | {other: string} & Partial<Record<Intl.LDMLPluralRule, string>>} Sentence */
+
+/** @type {Record<Language, Record<string, Sentence>>} */
 export const SENTENCES = {
   en: {
     title: "Springfield",
@@ -270,7 +275,8 @@ export const SENTENCES = {
 };
 const KEY = "springfield-language";
 
-export const languages = Object.keys(SENTENCES);
+export const languages = /** @type {Language[]} */ (Object.keys(SENTENCES));
+/** @type {Language} */
 export let language = languages.find((name) => name === remembered()) ?? preferred();
 
 function remembered() {
@@ -283,10 +289,15 @@ function remembered() {
 
 function preferred() {
   const wanted = navigator.languages.map((name) => name.slice(0, 2));
-  return wanted.find((name) => languages.includes(name)) ?? "en";
+  const known = wanted.find((name) => languages.includes(/** @type {Language} */ (name)));
+  return /** @type {Language | undefined} */ (known) ?? "en";
 }
 
-/** Changes the language of the page, for the next visits too. */
+/**
+ * Changes the language of the page, for the next visits too.
+ *
+ * @param {Language} name
+ */
 export function setLanguage(name) {
   language = name;
   try {
@@ -296,17 +307,24 @@ export function setLanguage(name) {
   }
 }
 
-/** A sentence; a value `n` chooses its plural. */
+/**
+ * A sentence; a value `n` chooses its plural.
+ *
+ * @param {string} key
+ * @param {Values} values
+ */
 export function t(key, values = {}) {
   let sentence = SENTENCES[language][key];
   if (typeof sentence === "object") {
-    sentence = sentence[new Intl.PluralRules(language).select(values.n)] ?? sentence.other;
+    const plural = new Intl.PluralRules(language).select(Number(values.n));
+    sentence = sentence[plural] ?? sentence.other;
   }
   return sentence.replace(/\{(\w+)\}/g, (_, name) =>
     typeof values[name] === "number" ? number(values[name]) : values[name],
   );
 }
 
+/** @param {number} value */
 export function number(value, digits = 0) {
   return new Intl.NumberFormat(language, {
     minimumFractionDigits: digits,
@@ -314,7 +332,11 @@ export function number(value, digits = 0) {
   }).format(value);
 }
 
-/** A probability as a percentage: tenths where they matter. */
+/**
+ * A probability as a percentage: tenths where they matter.
+ *
+ * @param {number} value
+ */
 export function percent(value) {
   const fine = (value >= 0.0005 && value < 0.0995) || (value > 0.99 && value < 0.9995);
   const digits = fine ? 1 : 0;
@@ -325,7 +347,11 @@ export function percent(value) {
   }).format(value);
 }
 
-/** A time span that people read: milliseconds below a second. */
+/**
+ * A time span that people read: milliseconds below a second.
+ *
+ * @param {number} milliseconds
+ */
 export function duration(milliseconds) {
   const [value, unit] = milliseconds < 999.5 ? [milliseconds, "millisecond"] : [milliseconds / 1000, "second"];
   return new Intl.NumberFormat(language, {

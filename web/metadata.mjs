@@ -2,6 +2,8 @@
 
 import { PageError } from "./errors.mjs";
 
+/** @import { Metadata } from "./types.ts" */
+
 const IR_VERSION = 1;
 const GRAPH = 7;
 const METADATA = 14;
@@ -9,7 +11,12 @@ const [NODE, NODE_NAME, OPERATOR] = [1, 3, 4]; // in the graph
 const [VARINT, FIXED64, BYTES, FIXED32] = [0, 1, 2, 5];
 const text = new TextDecoder();
 
-/** The fields of a protobuf message, [number, value] each: bytes, or a number for a varint. */
+/**
+ * The fields of a protobuf message, [number, value] each: bytes, or a number for a varint.
+ *
+ * @param {any} bytes - a Uint8Array; anything else, in a broken file, has no fields
+ * @returns {Generator<[number, any]>}
+ */
 function* fields(bytes) {
   let at = 0;
 
@@ -23,6 +30,7 @@ function* fields(bytes) {
     }
   }
 
+  /** @param {number} length */
   function take(length) {
     if (at + length > bytes.length) throw new RangeError("cut off");
     at += length;
@@ -51,8 +59,13 @@ function* fields(bytes) {
   }
 }
 
-/** The metadata of an ONNX model, key by key, and its graph. */
+/**
+ * The metadata of an ONNX model, key by key, and its graph.
+ *
+ * @param {Uint8Array} bytes
+ */
 function contents(bytes) {
+  /** @type {Record<string, string>} */
   const found = {};
   let model = false;
   let graph = null;
@@ -72,7 +85,11 @@ function contents(bytes) {
   return { properties: found, graph };
 }
 
-/** The names of the nodes that resize. */
+/**
+ * The names of the nodes that resize.
+ *
+ * @param {Uint8Array} graph
+ */
 function resizing(graph) {
   const nodes = [...fields(graph)].filter(([number]) => number === NODE);
   return nodes
@@ -85,10 +102,7 @@ function resizing(graph) {
  * What this project's export wrote into a model.
  *
  * @param {Uint8Array} bytes - the file
- * @returns {{classes: string[], threshold: number, metrics: object, hashes: object,
- *   resizing: string[]}} names by output; the probability from which on the model is sure (0:
- *   always); scores by split; the SHA-256 of the data, params and code that it was made from; the
- *   nodes that resize
+ * @returns {Metadata}
  */
 export function readMetadata(bytes) {
   const { properties, graph } = contents(bytes);
@@ -106,6 +120,7 @@ export function readMetadata(bytes) {
   };
 }
 
+/** @param {string} json */
 function parse(json) {
   try {
     return JSON.parse(json);

@@ -45,17 +45,33 @@ export async function decode(file) {
   }
 }
 
+/**
+ * A bitmap on white, `width` x `height` pixels of it.
+ *
+ * @param {ImageBitmap} bitmap
+ * @param {number} width
+ * @param {number} height
+ * @param {[number, number] | [number, number, number, number]} place - x, y, and its own size there
+ */
 function drawn(bitmap, width, height, ...place) {
   const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const context = /** @type {OffscreenCanvasRenderingContext2D} */ (
+    canvas.getContext("2d", { willReadFrequently: true })
+  );
   context.fillStyle = "white";
   context.fillRect(0, 0, width, height);
   context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, ...place);
+  context.drawImage(bitmap, .../** @type {[number, number]} */ (place));
   return context;
 }
 
-/** RGB of `rows` rows from `top` on. */
+/**
+ * RGB of `rows` rows from `top` on.
+ *
+ * @param {ImageBitmap} bitmap
+ * @param {number} top
+ * @param {number} rows
+ */
 function read(bitmap, top, rows) {
   const context = drawn(bitmap, bitmap.width, rows, 0, -top);
   const rgba = context.getImageData(0, 0, bitmap.width, rows).data;
@@ -72,6 +88,9 @@ function read(bitmap, top, rows) {
  * The means of blocks of k x k pixels (fewer at the right and lower edge), as RGB.
  *
  * Rounded like Pillow's Image.reduce, so that the model sees the very same pixels.
+ *
+ * @param {ImageBitmap} bitmap
+ * @param {number} k
  */
 function reduce(bitmap, k) {
   const { width, height } = bitmap;
@@ -107,6 +126,7 @@ function reduce(bitmap, k) {
   return result;
 }
 
+/** @param {ImageBitmap} bitmap */
 async function thumbnail(bitmap) {
   const scale = Math.min(1, THUMBNAIL / Math.max(bitmap.width, bitmap.height));
   const [width, height] = [bitmap.width, bitmap.height].map((n) => Math.max(1, Math.round(n * scale)));

@@ -3,13 +3,15 @@
 const SHELL = "springfield-page";
 const BIG = /\.(wasm|onnx)$/; // download.mjs keeps them, by hash
 
-self.addEventListener("install", (event) => {
-  event.waitUntil(install().then(() => self.skipWaiting()));
+const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
+
+worker.addEventListener("install", (event) => {
+  event.waitUntil(install().then(() => worker.skipWaiting()));
 });
 
-self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+worker.addEventListener("activate", (event) => event.waitUntil(worker.clients.claim()));
 
-self.addEventListener("fetch", (event) => {
+worker.addEventListener("fetch", (event) => {
   const { method, url } = event.request;
   const { origin, pathname } = new URL(url);
   if (method === "GET" && origin === location.origin && !BIG.test(pathname)) {
@@ -27,7 +29,11 @@ async function install() {
   await cache.addAll(wanted.map((name) => new Request(name, { cache: "no-cache" })));
 }
 
-/** From the server, or what it said last. */
+/**
+ * From the server, or what it said last.
+ *
+ * @param {Request} request
+ */
 async function answer(request) {
   const cache = await caches.open(SHELL);
   try {
@@ -40,7 +46,12 @@ async function answer(request) {
   }
 }
 
-/** The answer with the headers that `springfield app` sends. */
+/**
+ * The answer with the headers that `springfield app` sends.
+ *
+ * @param {Response} response
+ * @param {Cache} cache
+ */
 async function isolated(response, cache) {
   if (response.headers.has("Cross-Origin-Embedder-Policy") || !response.ok) return response;
   const site = await (await cache.match("site.json"))?.json();

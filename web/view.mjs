@@ -2,51 +2,126 @@
 
 import { duration, language, languages, number, percent, t } from "./i18n.mjs";
 
+/** @import { Model, Outcome, Progress, Values } from "./types.ts" */
+/** @import { PageError } from "./errors.mjs" */
+
+/**
+ * A picture that a person chose: it waits, or has an outcome or an error.
+ *
+ * @typedef {object} Entry
+ * @property {File} file
+ * @property {string} name
+ * @property {number} batch - what one action brought
+ * @property {Outcome} [outcome]
+ * @property {PageError} [error]
+ * @property {HTMLElement} [row] - of the list
+ */
+
+/** @typedef {{key: string, values?: Values, again?: boolean}} Message */
+
+/**
+ * The elements of index.html of which more is used than every element has.
+ *
+ * @typedef {object} Special
+ * @property {HTMLButtonElement} csv
+ * @property {HTMLButtonElement} reset
+ * @property {HTMLButtonElement} take
+ * @property {HTMLButtonElement} undo
+ * @property {HTMLDialogElement} camera-dialog
+ * @property {HTMLImageElement} shown
+ * @property {HTMLInputElement} files
+ * @property {HTMLInputElement} filter
+ * @property {HTMLInputElement} folder-files
+ * @property {HTMLInputElement} model-file
+ * @property {HTMLSelectElement} device
+ * @property {HTMLSelectElement} version
+ * @property {HTMLVideoElement} video
+ */
+
 const TOP = 5;
 
-export const $ = (id) => document.getElementById(id);
+/**
+ * @template {string} I
+ * @param {I} id - of an element of index.html
+ * @returns {I extends keyof Special ? Special[I] : HTMLElement}
+ */
+export const $ = (id) => /** @type {any} */ (document.getElementById(id));
 
+/**
+ * @template {keyof HTMLElementTagNameMap} N
+ * @param {N} name
+ * @param {Partial<HTMLElementTagNameMap[N]>} properties
+ * @param {(Node|string)[]} children
+ * @returns {HTMLElementTagNameMap[N]}
+ */
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
   made.append(...children);
   return made;
 }
 
-/** A class as people write it: homer_simpson is Homer Simpson. */
+/**
+ * A class as people write it: homer_simpson is Homer Simpson.
+ *
+ * @param {string} name
+ */
 export function readable(name) {
   return name.replaceAll("_", " ").replace(/(^|\s)\p{Ll}/gu, (letter) => letter.toUpperCase());
 }
 
-/** The classes of an outcome, most likely first: [index, probability] each. */
+/**
+ * The classes of an outcome, most likely first: [index, probability] each.
+ *
+ * @param {Outcome} outcome
+ */
 export function ranked({ probabilities }) {
   return [...probabilities.entries()].sort((a, b) => b[1] - a[1]);
+}
+
+/**
+ * The elements with an attribute `data-NAME`.
+ *
+ * @param {string} name
+ */
+export function marked(name) {
+  return /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(`[data-${name}]`));
 }
 
 /** All fixed texts, in the current language. */
 export function drawTexts() {
   document.documentElement.lang = language;
-  for (const node of document.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
-  for (const node of document.querySelectorAll("[data-label]")) {
-    node.setAttribute("aria-label", t(node.dataset.label));
+  for (const node of marked("t")) node.textContent = t(/** @type {string} */ (node.dataset.t));
+  for (const node of marked("label")) {
+    node.setAttribute("aria-label", t(/** @type {string} */ (node.dataset.label)));
   }
   for (const name of languages) {
     document
       .querySelector(`[data-language=${name}]`)
-      .setAttribute("aria-pressed", String(name === language));
+      ?.setAttribute("aria-pressed", String(name === language));
   }
 }
 
-/** What went wrong, or what to know; `again` offers to load the model once more. */
+/**
+ * What went wrong, or what to know; `again` offers to load the model once more.
+ *
+ * @param {Message|null} message
+ */
 export function drawMessage(message) {
   $("message").hidden = !message;
   if (!message) return;
   const kind = message.key.startsWith("error.") ? "error" : "note";
   $("message").dataset.kind = kind;
-  $("message").querySelector("p").textContent = t(message.key, message.values);
+  const text = /** @type {HTMLElement} */ ($("message").querySelector("p"));
+  text.textContent = t(message.key, message.values);
   $("again").hidden = !message.again;
 }
 
-/** In place of an answer: how far the model is loaded (bytes so far and in all), or what it knows. */
+/**
+ * In place of an answer: how far the model is loaded, or what it knows.
+ *
+ * @param {Progress|null} loading
+ * @param {Model|null} model
+ */
 export function drawLoading(loading, model) {
   $("scores").hidden = true;
   $("who").classList.remove("unsure");
@@ -61,17 +136,23 @@ export function drawLoading(loading, model) {
   }
 }
 
+/** @param {Progress} progress */
 function drawDownload({ loaded, total }) {
-  const megabytes = (bytes) => number(bytes / 1e6, 1);
+  const megabytes = (/** @type {number} */ bytes) => number(bytes / 1e6, 1);
   const values = { loaded: megabytes(loaded), total: megabytes(total) };
   if (total > 0) Object.assign($("download"), { max: total, value: loaded });
   else $("download").removeAttribute("value");
   $("sure").textContent = loaded ? t(total > 0 ? "load.bytes" : "load.bytesOnly", values) : "";
 }
 
+/**
+ * @param {string} label
+ * @param {number} share
+ * @param {boolean} leading
+ */
 function bar(label, share, leading) {
   const fill = element("span", { className: "fill" });
-  fill.style.setProperty("--share", share);
+  fill.style.setProperty("--share", String(share));
   return element(
     "li",
     { className: leading ? "leading" : "" },
@@ -81,16 +162,23 @@ function bar(label, share, leading) {
   );
 }
 
+/** @param {Model} model */
 export function deviceName({ device, threads }) {
   return t(`device.${device}`, { n: threads });
 }
 
-/** The answer to a picture (an entry), with the watched classes. */
+/**
+ * The answer to a picture, with the watched classes.
+ *
+ * @param {Entry} entry
+ * @param {Model} model
+ * @param {Set<string>} watched
+ */
 export function drawAnswer(entry, model, watched) {
   const { outcome, error, name } = entry;
   $("knows").hidden = $("loading").hidden = true;
   $("scores").hidden = !outcome;
-  $("who").classList.toggle("unsure", Boolean(outcome) && !isSure(entry, model));
+  $("who").classList.toggle("unsure", Boolean(outcome && !isSure(outcome, model)));
   if (!outcome) {
     $("who").textContent = error ? t("answer.none") : t("answer.looking", { name });
     $("sure").textContent = error ? t(error.key, error.values) : "";
@@ -100,7 +188,7 @@ export function drawAnswer(entry, model, watched) {
   const order = ranked(outcome);
   const [best, share] = order[0];
   const who = readable(model.classes[best]);
-  const sure = isSure(entry, model);
+  const sure = isSure(outcome, model);
   $("who").textContent = sure ? who : t("answer.unsure");
   $("sure").textContent = sure
     ? t("answer.sure", { percent: percent(share) })
@@ -121,6 +209,10 @@ export function drawAnswer(entry, model, watched) {
   drawCost(outcome, model);
 }
 
+/**
+ * @param {Outcome} outcome
+ * @param {Model} model
+ */
 function drawCost({ milliseconds, original, size }, model) {
   const { decode, run } = milliseconds;
   const values = {
@@ -136,12 +228,21 @@ function drawCost({ milliseconds, original, size }, model) {
   $("cost").title = t("answer.costDetail", { decode: duration(decode), run: duration(run) });
 }
 
-/** Whether the model commits itself. */
-export function isSure({ outcome }, model) {
+/**
+ * Whether the model commits itself.
+ *
+ * @param {Outcome} outcome
+ * @param {Model} model
+ */
+export function isSure(outcome, model) {
   return ranked(outcome)[0][1] >= model.threshold;
 }
 
-/** Shows the picture of an entry, or the invitation. */
+/**
+ * Shows the picture of an entry, or the invitation.
+ *
+ * @param {Entry|null} [entry]
+ */
 export function drawPicture(entry) {
   const shown = $("shown");
   URL.revokeObjectURL(shown.src);
@@ -149,10 +250,16 @@ export function drawPicture(entry) {
   $("invitation").hidden = !shown.hidden;
   shown.removeAttribute("src");
   shown.alt = entry?.name ?? "";
-  if (!shown.hidden) shown.src = URL.createObjectURL(entry.file);
+  if (entry && !entry.error) shown.src = URL.createObjectURL(entry.file);
 }
 
-/** A row of the list. */
+/**
+ * A row of the list.
+ *
+ * @param {Entry} entry
+ * @param {Model} model
+ * @param {(entry: Entry) => void} select
+ */
 export function row(entry, model, select) {
   const { outcome, error, name } = entry;
   const button = element("button", { type: "button", className: "pick", onclick: () => select(entry) });
@@ -168,10 +275,10 @@ export function row(entry, model, select) {
     made.append(
       element("td", { colSpan: 2, className: "refused", textContent: t(error.key, error.values) }),
     );
-  } else {
+  } else if (outcome) {
     const [best, share] = ranked(outcome)[0];
     const who = readable(model.classes[best]);
-    const answer = isSure(entry, model) ? who : t("list.unsure", { who });
+    const answer = isSure(outcome, model) ? who : t("list.unsure", { who });
     made.append(
       element("td", { textContent: answer }),
       element("td", { className: "n", textContent: percent(share) }),
@@ -180,14 +287,23 @@ export function row(entry, model, select) {
   return made;
 }
 
-/** How many of the pictures that were asked for are done. */
+/**
+ * How many of the pictures that were asked for are done.
+ *
+ * @param {number} done
+ * @param {number} total
+ */
 export function drawQueue(done, total) {
   $("queue").hidden = done >= total;
   Object.assign($("queue-bar"), { max: Math.max(total, 1), value: done });
   $("queue-text").textContent = t("list.progress", { done, total });
 }
 
-/** The model: facts, and the choices that led to it. */
+/**
+ * The model: facts, and the choices that led to it.
+ *
+ * @param {Model} model
+ */
 export function drawModel(model) {
   const { classes, name, served, megabytes, metrics, threshold, hashes } = model;
   const summary = { name, n: classes.length, device: deviceName(model) };
@@ -204,7 +320,7 @@ export function drawModel(model) {
     const values = { accuracy: number(accuracy, 3), f1: number(f1, 3), n };
     facts.push(["model.scores", t("model.accuracy", values)]);
   }
-  for (const kind of ["data", "params", "code"]) {
+  for (const kind of /** @type {const} */ (["data", "params", "code"])) {
     if (hashes[kind]) facts.push([`model.${kind}`, hashes[kind]]);
   }
   $("known").replaceChildren(
@@ -218,7 +334,14 @@ export function drawModel(model) {
   );
 }
 
-/** The classes to choose from, as check boxes. */
+/**
+ * The classes to choose from, as check boxes.
+ *
+ * @param {Model} model
+ * @param {Set<string>} watched
+ * @param {string} filter
+ * @param {(name: string, on: boolean) => void} onchange
+ */
 export function drawClasses(model, watched, filter, onchange) {
   const wanted = filter.trim().toLowerCase();
   const boxes = model.classes
@@ -231,6 +354,7 @@ export function drawClasses(model, watched, filter, onchange) {
   $("classes").replaceChildren(...boxes);
 }
 
+/** @param {Set<string>} watched */
 export function drawWatchCount(watched) {
   $("watch-count").textContent = watched.size ? t("watch.count", { n: watched.size }) : "";
 }

@@ -5,6 +5,9 @@ import { PageError } from "./errors.mjs";
 import { readMetadata } from "./metadata.mjs";
 import { decode } from "./picture.mjs";
 
+/** @import { Device, Model, Options, Outcome } from "./types.ts" */
+/** @typedef {(loaded: number, total: number) => void} Report */
+
 const RUNTIMES = {
   wasm: {
     script: "vendor/ort.wasm.min.mjs",
@@ -19,10 +22,14 @@ const RUNTIMES = {
 };
 const MOST_THREADS = 8;
 
+/** @type {typeof import("onnxruntime-web")} */
 let ort;
+/** @type {import("onnxruntime-web").InferenceSession} */
 let session;
+/** @type {string[]} */
 let classes;
 
+/** @type {Record<string, (options: any) => Promise<Model | Outcome>>} */
 const calls = { load, classify };
 
 onmessage = async ({ data: { id, call, options } }) => {
@@ -37,8 +44,9 @@ onmessage = async ({ data: { id, call, options } }) => {
 /**
  * Loads a model, and the runtime that suits the machine.
  *
- * @param {{device: "auto"|"webgpu"|"wasm", name?: string, file?: File}} options - a served model
- *   by name, one from disk, or neither: int8 for wasm, fp32 for WebGPU
+ * @param {Options} options - a served model by name, one from disk, or neither: int8 for wasm,
+ *   fp32 for WebGPU
+ * @returns {Promise<Model>}
  */
 async function load({ device, name, file }) {
   const gpu = device === "wasm" ? null : await adapter();
@@ -64,6 +72,12 @@ async function adapter() {
   }
 }
 
+/**
+ * @param {Device} device
+ * @param {string|undefined} name
+ * @param {File|undefined} file
+ * @returns {Promise<Model>}
+ */
 async function start(device, name, file) {
   const { script, binary, file: usual } = RUNTIMES[device];
   const report = progressOfAll();
@@ -78,14 +92,17 @@ async function start(device, name, file) {
   ort.env.wasm.numThreads = threads();
   ort.env.logLevel = "fatal";
   try {
-    const provider = { name: device };
-    // WebGPU's Resize knows no antialiasing.
-    if (device === "webgpu") provider.forceCpuNodeNames = metadata.resizing;
+    /** @type {import("onnxruntime-web").InferenceSession.ExecutionProviderConfig} */
+    const provider =
+      device === "webgpu" // its Resize knows no antialiasing
+        ? { name: device, forceCpuNodeNames: metadata.resizing }
+        : { name: device };
     session = await ort.InferenceSession.create(bytes, { executionProviders: [provider] });
   } catch (error) {
-    if (/no available backend/.test(error)) throw new PageError("error.noRuntime", { text: error.message });
+    const { message: text } = /** @type {Error} */ (error);
+    if (/no available backend/.test(String(error))) throw new PageError("error.noRuntime", { text });
     if (device === "webgpu") throw error;
-    throw new PageError("error.cannotRun", { text: error.message });
+    throw new PageError("error.cannotRun", { text });
   }
   classes = metadata.classes;
   await rehearse();
@@ -107,6 +124,10 @@ function threads() {
   return Math.min(MOST_THREADS, processors <= 4 ? processors : Math.ceil(processors / 2));
 }
 
+/**
+ * @param {string} name
+ * @param {(path: string) => Report} report
+ */
 async function serve(name, report) {
   const path = `models/${name}`;
   const { files } = await fetchJson("models/model.json");
@@ -114,6 +135,7 @@ async function serve(name, report) {
   return fetchFile(path, files[name], report(path));
 }
 
+/** @param {File} file */
 async function open(file) {
   try {
     return { bytes: new Uint8Array(await file.arrayBuffer()), kept: true };
@@ -124,10 +146,11 @@ async function open(file) {
 
 /** Adds up the progress of several downloads and tells the page. */
 function progressOfAll() {
+  /** @type {Map<string, [number, number]>} loaded and total */
   const parts = new Map();
-  return (path) => (loaded, total) => {
+  return (/** @type {string} */ path) => (/** @type {number} */ loaded, /** @type {number} */ total) => {
     parts.set(path, [loaded, total]);
-    const sum = (index) => [...parts.values()].reduce((all, part) => all + part[index], 0);
+    const sum = (/** @type {0|1} */ index) => [...parts.values()].reduce((all, part) => all + part[index], 0);
     postMessage({ progress: { loaded: sum(0), total: sum(1) } });
   };
 }
@@ -145,13 +168,23 @@ async function rehearse() {
   }
 }
 
+/**
+ * @param {Uint8Array} pixels
+ * @param {number} width
+ * @param {number} height
+ */
 async function run(pixels, width, height) {
   const image = new ort.Tensor("uint8", pixels, [1, height, width, 3]);
   const { probabilities } = await session.run({ image });
-  return Float32Array.from(probabilities.data);
+  return Float32Array.from(/** @type {Float32Array} */ (probabilities.data));
 }
 
-/** The probabilities of a picture by class, how long that took (milliseconds), a thumbnail. */
+/**
+ * The probabilities of a picture by class, how long that took (milliseconds), a thumbnail.
+ *
+ * @param {{file: File}} options
+ * @returns {Promise<Outcome>}
+ */
 async function classify({ file }) {
   const started = performance.now();
   const { pixels, width, height, original, thumbnail } = await decode(file);
