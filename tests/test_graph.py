@@ -224,4 +224,4 @@ def test_every_data_dep_is_written_by_a_stage_before() -> None:
         content = PIPELINE[name]
         for dep in content["deps"] if name != "download" else []:
             assert "src/" in dep or dep in written or dep.startswith("${model"), (name, dep)
-        written |= resolved([*content["outs"], *content.get("metrics", [])], {})
+        written |= resolved([*content.get("outs", []), *content.get("metrics", [])], {})
