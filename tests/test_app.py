@@ -927,8 +927,8 @@ def test_a_folder_with_other_things_is_not_overwritten(folder: Path, tmp_path: P
 
 def test_it_needs_the_light_install_only(folder: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from springfield import app;"
-        "app.site(Path('web'), Path('models'));"
+        "import sys; from pathlib import Path; from springfield.serving import page;"
+        "page.site(Path('web'), Path('models'));"
         "print(*{name.split('.')[0] for name in sys.modules})"
     )
     command = [sys.executable, "-c", code]

@@ -18,12 +18,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from springfield.machine.errors import UserError
-from springfield.images.decoding import decode
-from springfield.stages.classification.prepare import PrepareParams, prepare
 from springfield.images.archives import Layout
-from springfield.sources.folder import pack
+from springfield.images.decoding import decode
 from springfield.images.store import ImageStore
+from springfield.machine.errors import UserError
+from springfield.machine.paths import Paths
+from springfield.sources.folder import pack
+from springfield.stages.classification.prepare import PrepareParams
+
+from . import stage
 
 PARAMS = PrepareParams(shorter_side=64, max_refused=1.0)
 LAYOUT = Layout(r"^set/(?P<class>[^/]+)/[^/]+$")
@@ -152,7 +155,7 @@ def into_tar(path: Path, files: dict[str, bytes]) -> None:
 
 def into_folder(path: Path, files: dict[str, bytes]) -> None:
     """As download packs a user's folder, with a link in it."""
-    folder = path.parents[1] / "pictures"
+    folder = path.parents[2] / "pictures"
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
@@ -169,12 +172,22 @@ ARCHIVES: dict[str, Callable[[Path, dict[str, bytes]], None]] = {
 
 
 def prepare_in(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    prepare(
-        PARAMS, [LAYOUT], folder / "raw", folder / "prepared", folder / "data.json",
-        folder / "data.html", workers=1,
-    )  # fmt: skip
-    index = pd.read_csv(folder / "prepared/index.csv", keep_default_na=False)
-    return index, json.loads((folder / "data.json").read_text())
+    paths = Paths.within(folder)
+    stage.prepare(PARAMS, [LAYOUT], paths)
+    index = pd.read_csv(paths.index, keep_default_na=False)
+    return index, json.loads(paths.data_report.read_text())
+
+
+def written(folder: Path) -> set[str]:
+    """All that is in a folder, but for the archive and the user's pictures."""
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    return {name for name in names if not name.startswith(("data/raw/", "pictures"))}
+
+
+WRITTEN = {
+    "data", "data/raw", "data/prepared", "data/prepared/images.arrow", "data/prepared/index.csv",
+    "reports", "reports/data.json", "reports/data.html",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("archive", ARCHIVES)
@@ -187,8 +200,9 @@ def test_every_file_is_used_or_refused_with_a_reason(archive: str, tmp_path: Pat
     files |= {"set/a/.hidden.jpg": JPEG, "notes.txt": b"text", "set/a/deeper/in.jpg": JPEG}
     escapes = () if archive == "packed.zip" else ESCAPES
     files |= dict.fromkeys(escapes, JPEG)
-    (tmp_path / "raw").mkdir()
-    ARCHIVES[archive](tmp_path / "raw" / archive, files)
+    raw = tmp_path / "data/raw"
+    raw.mkdir(parents=True)
+    ARCHIVES[archive](raw / archive, files)
 
     index, report = prepare_in(tmp_path)
     used = {source.split("!")[1].split("/", 2)[2] for source in index["source"]}
@@ -209,11 +223,11 @@ def test_every_file_is_used_or_refused_with_a_reason(archive: str, tmp_path: Pat
     assert report["images"] + listed + report["unmatched"] == total
     assert [entry["source"].split("/")[-2] for entry in report["conflicts"]] == ["b"]
     assert len(report["duplicates"]) == 1
-    images = ImageStore(tmp_path / "prepared/images.arrow")
+    images = ImageStore(tmp_path / "data/prepared/images.arrow")
     assert all(images[image_id].shape[2] == 3 for image_id in index["id"])
-    written = {path.name for path in tmp_path.iterdir()} - {"pictures"}
-    assert written == {"raw", "prepared", "data.json", "data.html"}
-    page = (tmp_path / "data.html").read_text()
+    assert {path.name for path in raw.iterdir()} == {archive}
+    assert written(tmp_path) == WRITTEN
+    page = (tmp_path / "reports/data.html").read_text()
     assert "&lt;b&gt;&amp;.jpg" in page
     assert "<b>&" not in page
     assert "an animation of 3 frames" in page
@@ -267,14 +281,15 @@ def test_no_name_is_lost(
     names: list[tuple[str, str]], kind: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("names")
-    (folder / "raw").mkdir()
+    raw = folder / "data/raw"
+    raw.mkdir(parents=True)
     files = {
         f"set/{label}/{name}": saved(pixels(n), "PNG") for n, (label, name) in enumerate(names)
     }
     links = 1 if kind == "set.zip" else 2
     entries = sum(not name.endswith("/") for name in files) + links  # others name directories
     try:
-        ARCHIVES[kind](folder / "raw" / kind, files)
+        ARCHIVES[kind](raw / kind, files)
     except (UnicodeEncodeError, ValueError):
         return  # no archive holds such a name
     try:
@@ -283,4 +298,5 @@ def test_no_name_is_lost(
         return
     listed = sum(len(report[kind]) for kind in ("refused", "conflicts", "duplicates"))
     assert len(index) + listed + report["unmatched"] == report["files"] == entries
-    assert {path.name for path in folder.iterdir()} == {"raw", "prepared", "data.json", "data.html"}
+    assert {path.name for path in raw.iterdir()} == {kind}
+    assert written(folder) == WRITTEN

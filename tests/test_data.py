@@ -15,15 +15,19 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from springfield.stages.classification.augment import OfflineParams, augment
-from springfield.machine.errors import UserError
-from springfield.images.batches import Batches, Frames, loader, read_split
-from springfield.stages.classification.prepare import PrepareParams, prepare
 from springfield.images.archives import Layout, labelled
-from springfield.sources.sample import CAST, draw_sample
-from springfield.stages.split import SplitParams, Strategy, near_duplicates, split
+from springfield.images.batches import Batches, Frames, loader, read_split
 from springfield.images.store import ImageStore
 from springfield.images.transforms import Augmentation
+from springfield.machine.errors import UserError
+from springfield.machine.paths import Paths
+from springfield.sources.cast import CAST
+from springfield.sources.sample import draw_sample
+from springfield.stages.classification.augment import AugmentParams, OfflineParams
+from springfield.stages.classification.prepare import PrepareParams
+from springfield.stages.split import SplitParams, Strategy, near_duplicates
+
+from . import stage
 
 CROP: list[dict[str, Any]] = [
     {"name": "HorizontalFlip", "p": 0.5},
@@ -55,30 +59,41 @@ def two_classes(n: int = 3) -> dict[str, bytes]:
 
 
 def prepare_in(folder: Path, params: PrepareParams = PREPARE) -> list[dict[str, str]]:
-    """Prepare the archives in `folder/raw`; the rows of the index."""
-    prepare(
-        params, [FOLDERS], folder / "raw", folder / "prepared",
-        folder / "data.json", folder / "data.html", workers=1,
-    )  # fmt: skip
-    with (folder / "prepared/index.csv").open() as file:
+    """Prepare the archives in `folder/data/raw`; the rows of the index."""
+    paths = Paths.within(folder)
+    stage.prepare(params, [FOLDERS], paths)
+    with paths.index.open() as file:
         return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="session")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     """The whole sample, prepared."""
     folder = tmp_path_factory.mktemp("sample")
-    (folder / "raw").mkdir()
-    draw_sample(folder / "raw/sample.zip")
+    paths = Paths.within(folder)
+    paths.raw.mkdir(parents=True)
+    draw_sample(paths.raw / "sample.zip")
     prepare_in(folder, replace(PREPARE, shorter_side=48))
-    return folder
+    return paths
 
 
-def split_in(folder: Path, params: SplitParams, seed: int, out: Path) -> pd.DataFrame:
+def beside(prepared: Paths, out: Path) -> Paths:
+    """A folder for what the stages make of frames that were prepared elsewhere."""
+    return replace(Paths.within(out), images=prepared.images, index=prepared.index)
+
+
+def split_in(prepared: Paths, params: SplitParams, seed: int, out: Path) -> pd.DataFrame:
     """The sides of the sample beside its index."""
-    split(params, seed, folder / "prepared/index.csv", out / "split.csv", out / "split.json")
-    index = pd.read_csv(folder / "prepared/index.csv", keep_default_na=False)
-    return index.merge(pd.read_csv(out / "split.csv"), on="id")
+    paths = beside(prepared, out)
+    stage.split(params, seed, paths)
+    index = pd.read_csv(paths.index, keep_default_na=False)
+    return index.merge(pd.read_csv(paths.split), on="id")
+
+
+def report_of(out: Path) -> dict[str, Any]:
+    """What `split_in` reported."""
+    report: dict[str, Any] = json.loads(Paths.within(out).split_report.read_text())
+    return report
 
 
 def test_the_sample_is_the_same_every_time(tmp_path: Path) -> None:
@@ -87,29 +102,29 @@ def test_the_sample_is_the_same_every_time(tmp_path: Path) -> None:
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
 
-def test_the_sample_is_unbalanced_with_a_rare_class(sample: Path) -> None:
-    counts = pd.read_csv(sample / "prepared/index.csv")["class"].value_counts()
+def test_the_sample_is_unbalanced_with_a_rare_class(sample: Paths) -> None:
+    counts = pd.read_csv(sample.index)["class"].value_counts()
     assert len(counts) == len(CAST) >= 8
     assert counts.max() > 40 * counts.min()
     assert counts.min() < 10
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_no_shot_is_on_two_sides(sample: Path, seed: int, tmp_path: Path) -> None:
+def test_no_shot_is_on_two_sides(sample: Paths, seed: int, tmp_path: Path) -> None:
     frames = split_in(sample, GROUPED, seed, tmp_path)
     shots = frames["source"].str.replace(r"_frame_.*", "", regex=True)
     assert shots.nunique() > 300
     assert frames.groupby(shots)["split"].nunique().max() == 1
-    assert json.loads((tmp_path / "split.json").read_text())["crossing_pairs"] == 0
+    assert report_of(tmp_path)["crossing_pairs"] == 0
 
 
-def test_a_random_split_has_near_duplicates_on_both_sides(sample: Path, tmp_path: Path) -> None:
+def test_a_random_split_has_near_duplicates_on_both_sides(sample: Paths, tmp_path: Path) -> None:
     split_in(sample, replace(GROUPED, strategy=Strategy.random), 1, tmp_path)
-    assert json.loads((tmp_path / "split.json").read_text())["crossing_pairs"] > 100
+    assert report_of(tmp_path)["crossing_pairs"] > 100
 
 
 def test_classes_stay_in_proportion_and_rare_ones_are_on_each_side(
-    sample: Path, tmp_path: Path
+    sample: Paths, tmp_path: Path
 ) -> None:
     frames = split_in(sample, replace(GROUPED, val=0.2, test=0.1), 1, tmp_path)
     shares = frames.groupby("class")["split"].value_counts(normalize=True).unstack(fill_value=0)
@@ -119,7 +134,7 @@ def test_classes_stay_in_proportion_and_rare_ones_are_on_each_side(
     np.testing.assert_allclose(large["val"], 0.2, atol=0.06)
 
 
-def test_max_per_class_caps_the_large_classes_only(sample: Path, tmp_path: Path) -> None:
+def test_max_per_class_caps_the_large_classes_only(sample: Paths, tmp_path: Path) -> None:
     frames = split_in(sample, replace(GROUPED, max_per_class=60), 1, tmp_path)
     counts = frames["class"].value_counts()
     assert counts["ada_quill"] == 60
@@ -127,44 +142,44 @@ def test_max_per_class_caps_the_large_classes_only(sample: Path, tmp_path: Path)
 
 
 @pytest.fixture
-def with_official(tmp_path: Path) -> Path:
+def with_official(tmp_path: Path) -> Paths:
     """Two classes of 40 pictures, and ten more of one of them as the set's own test set."""
     files = two_classes(40) | {f"test/a_{n}.png": picture(500 + n) for n in range(9)}
     files["test/a_9.png"] = files["set/a/0.png"] + b"\0"  # a near-duplicate of one of train or val
-    make_zip(tmp_path / "raw/set.zip", files)
+    paths = Paths.within(tmp_path)
+    make_zip(paths.raw / "set.zip", files)
     layouts = [Layout(r"^set/(?P<class>[^/]+)/"), Layout(r"^test/(?P<class>.+)_\d+", "test")]
-    prepare(
-        PREPARE, layouts, tmp_path / "raw", tmp_path / "prepared", tmp_path / "data.json",
-        tmp_path / "data.html", workers=1,
-    )  # fmt: skip
-    return tmp_path
+    stage.prepare(PREPARE, layouts, paths)
+    return paths
 
 
-def test_an_official_test_set_is_the_test_side_or_kept_apart(with_official: Path) -> None:
-    out = with_official
-    frames = split_in(out, replace(GROUPED, strategy=Strategy.official), 1, out)
+def test_an_official_test_set_is_the_test_side_or_kept_apart(
+    with_official: Paths, tmp_path: Path
+) -> None:
+    paths = with_official
+    frames = split_in(paths, replace(GROUPED, strategy=Strategy.official), 1, tmp_path)
     test = frames[frames["split"] == "test"]
     assert set(test["official_split"]) == {"test"}
     assert len(test) == 10
-    assert "official_test" not in read_split(out / "prepared", out / "split.csv")[1]
-    report = json.loads((out / "split.json").read_text())
+    assert "official_test" not in read_split(paths.index, paths.split)[1]
+    report = report_of(tmp_path)
     assert report["crossing_pairs"] == 1
     assert report["not_on_each_side"] == ["b"]
 
-    frames = split_in(out, GROUPED, 1, out)
+    frames = split_in(paths, GROUPED, 1, tmp_path)
     assert set(frames["official_split"]) == {""}
-    classes, sides = read_split(out / "prepared", out / "split.csv")
+    classes, sides = read_split(paths.index, paths.split)
     apart = sides["official_test"]
     assert (classes, len(apart.ids), set(apart.labels)) == (["a", "b"], 10, {0})
-    assert json.loads((out / "split.json").read_text())["official_test"]["frames"] == 10
+    assert report_of(tmp_path)["official_test"]["frames"] == 10
 
 
-def test_a_set_without_a_test_set_of_its_own_is_told_so(sample: Path, tmp_path: Path) -> None:
+def test_a_set_without_a_test_set_of_its_own_is_told_so(sample: Paths, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no test set of its own"):
         split_in(sample, replace(GROUPED, strategy=Strategy.official), 1, tmp_path)
 
 
-def test_seeds_give_other_splits_and_the_same_seed_the_same(sample: Path, tmp_path: Path) -> None:
+def test_seeds_give_other_splits_and_the_same_seed_the_same(sample: Paths, tmp_path: Path) -> None:
     one, again, two = (split_in(sample, GROUPED, seed, tmp_path) for seed in (1, 1, 2))
     assert one["split"].equals(again["split"])
     assert not one["split"].equals(two["split"])
@@ -197,13 +212,14 @@ def test_crossing_pairs_are_all_counted_also_among_frames_that_look_the_same(
     index = pd.DataFrame({"phash": [f"{value:016x}" for value in hashes]})
     index["id"] = index.index.astype(str)
     index = index.assign(**{"class": "a", "source": "s", "official_split": ""})
-    index.to_csv(tmp_path / "index.csv", index=False)
-    params = replace(GROUPED, strategy=Strategy.random, distance=1)
-    split(params, 1, tmp_path / "index.csv", tmp_path / "split.csv", tmp_path / "split.json")
-    sides = pd.read_csv(tmp_path / "split.csv")["split"].to_numpy()
+    paths = Paths.within(tmp_path)
+    paths.index.parent.mkdir(parents=True)
+    index.to_csv(paths.index, index=False)
+    stage.split(replace(GROUPED, strategy=Strategy.random, distance=1), 1, paths)
+    sides = pd.read_csv(paths.split)["split"].to_numpy()
     close = np.bitwise_count(hashes[:, None] ^ hashes[None]) <= 1
     expected = np.triu(close & (sides[:, None] != sides[None]), 1).sum()
-    assert json.loads((tmp_path / "split.json").read_text())["crossing_pairs"] == expected > 1000
+    assert report_of(tmp_path)["crossing_pairs"] == expected > 1000
 
 
 def test_values_that_make_no_sense_are_refused() -> None:
@@ -257,13 +273,13 @@ def test_prepare_keeps_what_can_be_used_and_lists_the_rest(tmp_path: Path) -> No
     files["set/a/png.jpg"] = picture(900)  # a PNG under a JPEG's name is a picture
     files["set/a/page.jpg"] = b"<html>not found</html>"
     files["set/b/again.png"] = files["set/b/0.png"]
-    make_zip(tmp_path / "raw/set.zip", files)
+    make_zip(tmp_path / "data/raw/set.zip", files)
     rows = prepare_in(tmp_path, replace(PREPARE, shorter_side=30, max_refused=0.05))
     assert len(rows) == len({row["id"] for row in rows}) == 61
     assert {(row["width"], row["height"]) for row in rows} == {("80", "60")}
-    images = ImageStore(tmp_path / "prepared/images.arrow")
+    images = ImageStore(tmp_path / "data/prepared/images.arrow")
     assert images[rows[0]["id"]].shape == (30, 40, 3)
-    report = json.loads((tmp_path / "data.json").read_text())
+    report = json.loads((tmp_path / "reports/data.json").read_text())
     assert report["refused"] == [
         {"source": "set.zip!set/a/page.jpg", "reason": "a page, not a picture"}
     ]
@@ -273,34 +289,34 @@ def test_prepare_keeps_what_can_be_used_and_lists_the_rest(tmp_path: Path) -> No
 
 
 def test_kept_pixels_are_those_of_the_picture(tmp_path: Path) -> None:
-    make_zip(tmp_path / "raw/set.zip", two_classes())
+    make_zip(tmp_path / "data/raw/set.zip", two_classes())
     row = prepare_in(tmp_path)[0]
-    stored = ImageStore(tmp_path / "prepared/images.arrow")[row["id"]]
+    stored = ImageStore(tmp_path / "data/prepared/images.arrow")[row["id"]]
     original = np.asarray(Image.open(io.BytesIO(picture(0))).convert("RGB"))
     assert (stored == original).all()
 
 
 def test_too_many_refused_fail_and_leave_nothing(tmp_path: Path) -> None:
-    make_zip(tmp_path / "raw/set.zip", {**two_classes(), "set/a/page.jpg": b"<html>"})
+    make_zip(tmp_path / "data/raw/set.zip", {**two_classes(), "set/a/page.jpg": b"<html>"})
     with pytest.raises(UserError, match=r"1 of 7 pictures cannot be used.*set/a/page.jpg"):
         prepare_in(tmp_path)
-    assert not (tmp_path / "prepared").exists()
+    assert not (tmp_path / "data/prepared").exists()
 
 
 def test_an_empty_class_folder_is_named(tmp_path: Path) -> None:
-    make_zip(tmp_path / "raw/set.zip", {**two_classes(), "set/c/": b""})
+    make_zip(tmp_path / "data/raw/set.zip", {**two_classes(), "set/c/": b""})
     with pytest.raises(UserError, match=r"the class folder 'set/c' is empty"):
         prepare_in(tmp_path)
 
 
 def test_a_class_without_a_usable_picture_is_named(tmp_path: Path) -> None:
-    make_zip(tmp_path / "raw/set.zip", {**two_classes(80), "set/c/page.jpg": b"<html>"})
+    make_zip(tmp_path / "data/raw/set.zip", {**two_classes(80), "set/c/page.jpg": b"<html>"})
     with pytest.raises(UserError, match="class 'c' has no usable picture"):
         prepare_in(tmp_path)
 
 
 def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
-    archive = make_zip(tmp_path / "raw/set.zip", two_classes())
+    archive = make_zip(tmp_path / "data/raw/set.zip", two_classes())
     content = bytearray(archive.read_bytes())
     content[60:400] = bytes(340)
     archive.write_bytes(content)
@@ -308,13 +324,12 @@ def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
         prepare_in(tmp_path)
 
 
-def test_rare_classes_get_copies_up_to_the_floor(sample: Path, tmp_path: Path) -> None:
+def test_rare_classes_get_copies_up_to_the_floor(sample: Paths, tmp_path: Path) -> None:
     frames = split_in(sample, GROUPED, 1, tmp_path)
+    paths = beside(sample, tmp_path)
+    params = AugmentParams(OfflineParams(50, CROP), CROP)
     for out in ("one", "two"):
-        augment(
-            OfflineParams(50, CROP), CROP, 32, 1, sample / "prepared", tmp_path / "split.csv",
-            tmp_path / out, tmp_path / "augment.png",
-        )  # fmt: skip
+        stage.augment(params, 32, replace(paths, augmented=tmp_path / out))
     copies = pd.read_csv(tmp_path / "one/index.csv")
     train = frames[frames["split"] == "train"]
     counts = Counter([*train["class"], *copies["class"]])
@@ -324,17 +339,15 @@ def test_rare_classes_get_copies_up_to_the_floor(sample: Path, tmp_path: Path) -
     stores = [ImageStore(tmp_path / out / "images.arrow") for out in ("one", "two")]
     for copy in copies["id"]:
         assert (stores[0][copy] == stores[1][copy]).all()
-    assert Image.open(tmp_path / "augment.png").width > 800
+    assert Image.open(paths.augment_picture).width > 800
 
 
-def test_without_augmentation_there_are_no_copies(sample: Path, tmp_path: Path) -> None:
+def test_without_augmentation_there_are_no_copies(sample: Paths, tmp_path: Path) -> None:
     split_in(sample, GROUPED, 1, tmp_path)
-    augment(
-        OfflineParams(0, []), [], 32, 1, sample / "prepared", tmp_path / "split.csv",
-        tmp_path / "none", tmp_path / "augment.png",
-    )  # fmt: skip
-    assert pd.read_csv(tmp_path / "none/index.csv").empty
-    assert "any" not in ImageStore(tmp_path / "none/images.arrow")
+    paths = beside(sample, tmp_path)
+    stage.augment(AugmentParams(OfflineParams(0, []), []), 32, paths)
+    assert pd.read_csv(paths.augmented / "index.csv").empty
+    assert "any" not in ImageStore(paths.augmented / "images.arrow")
 
 
 def test_a_wrong_argument_of_a_transform_is_an_error() -> None:
@@ -344,10 +357,10 @@ def test_a_wrong_argument_of_a_transform_is_an_error() -> None:
         Augmentation([{"name": "Afine"}], 32)
 
 
-def epochs_of(prepared: Path, image_id: str, workers: int, epochs: list[int]) -> np.ndarray:
+def epochs_of(prepared: Paths, image_id: str, workers: int, epochs: list[int]) -> np.ndarray:
     """What one loader gives in these epochs of 40 frames that are all the same picture."""
     frames = Frames(
-        [ImageStore(prepared / "images.arrow")], [image_id] * 40, np.arange(40), 32,
+        [ImageStore(prepared.images)], [image_id] * 40, np.arange(40), 32,
         Augmentation([*CROP, {"name": "ColorJitter", "p": 1.0}], 32), seed=3,
     )  # fmt: skip
     order = Batches(40, 8, seed=3)
@@ -361,13 +374,12 @@ def epochs_of(prepared: Path, image_id: str, workers: int, epochs: list[int]) ->
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_augmentation_depends_on_epoch_and_frame_and_on_nothing_else(
-    sample: Path, workers: int
+    sample: Paths, workers: int
 ) -> None:
-    prepared = sample / "prepared"
-    image_id = str(pd.read_csv(prepared / "index.csv")["id"][0])
-    alone = epochs_of(prepared, image_id, 0, [0, 1, 2])
-    assert (epochs_of(prepared, image_id, workers, [0, 1, 2]) == alone).all()
-    resumed = epochs_of(prepared, image_id, workers, [1, 2])
+    image_id = str(pd.read_csv(sample.index)["id"][0])
+    alone = epochs_of(sample, image_id, 0, [0, 1, 2])
+    assert (epochs_of(sample, image_id, workers, [0, 1, 2]) == alone).all()
+    resumed = epochs_of(sample, image_id, workers, [1, 2])
     assert (resumed == alone[1:]).all()
     assert len({image.tobytes() for image in alone.reshape(-1, *alone.shape[2:])}) == 3 * 40
 

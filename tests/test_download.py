@@ -17,10 +17,11 @@ from typing import ClassVar
 
 import pytest
 
-from springfield.stages.download import SourceParams, download
+from springfield.files import RemoteFile
 from springfield.machine.errors import UserError
-from springfield.sources.mirror import RemoteFile
+from springfield.stages.download import SourceParams
 
+from . import stage
 from .conftest import SHARED, Project
 from .test_data import make_zip, two_classes
 
@@ -46,7 +47,7 @@ def mirror(tmp_path: Path) -> tuple[Path, RemoteFile]:
 
 
 def get(file: RemoteFile, out: Path, mirror: str | None, root: Path) -> Path:
-    download(SourceParams(files=[file]), out, root / "arrived", mirror, root)
+    stage.download(SourceParams(files=[file]), out, root, mirror)
     return out / "my set.zip"
 
 
@@ -79,7 +80,7 @@ def test_a_damaged_file_is_refused_and_nothing_is_left(
     with pytest.raises(UserError, match=r"my set.zip is damaged or another file"):
         get(mirror[1], tmp_path / "raw", "mirror", tmp_path)
     assert not (tmp_path / "raw").exists()
-    assert not list((tmp_path / "arrived").iterdir())
+    assert not list((tmp_path / "cache/downloads").iterdir())
 
 
 def test_a_gzip_is_unpacked_and_the_hash_is_that_of_its_content(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_a_gzip_is_unpacked_and_the_hash_is_that_of_its_content(tmp_path: Path) 
             (served / "set.gz").write_bytes(wrong)
             with pytest.raises(UserError, match=message):
                 get(file, tmp_path / "wrong", None, tmp_path)
-            assert not list((tmp_path / "arrived").iterdir())
+            assert not list((tmp_path / "cache/downloads").iterdir())
     (tmp_path / "mirror/sets").mkdir(parents=True)
     (tmp_path / "mirror/sets/my set.zip").write_bytes(content)
     assert get(file, tmp_path / "raw", "mirror", tmp_path).read_bytes() == content
@@ -139,14 +140,14 @@ def test_a_broken_download_goes_on_where_it_broke(tmp_path: Path) -> None:
             super().do_GET()
 
     with serve(One) as address:
-        source, arrived = SourceParams(files=files), tmp_path / "arrived"
+        source = SourceParams(files=files)
         with pytest.raises(UserError, match=r"two.zip: the connection broke after 1.1 of 2.1 MB"):
-            download(source, tmp_path / "raw", arrived, address, tmp_path)
+            stage.download(source, tmp_path / "raw", tmp_path, address)
         assert not (tmp_path / "raw").exists()
-        download(source, tmp_path / "raw", arrived, address, tmp_path)
+        stage.download(source, tmp_path / "raw", tmp_path, address)
     assert {n: (tmp_path / "raw" / n).read_bytes() for n in names} == contents
     assert One.sent == [2_100_000, 1_050_000, 1_050_000]  # nothing was fetched twice
-    assert not list((tmp_path / "arrived").iterdir())
+    assert not list((tmp_path / "cache/downloads").iterdir())
 
 
 class Slow(Broken):
@@ -252,11 +253,11 @@ def test_a_local_folder_is_packed_the_same_every_time(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
     for out in ("one", "two"):
-        download(SourceParams(folder="set"), tmp_path / out, tmp_path / "arrived", None, tmp_path)
+        stage.download(SourceParams(folder="set"), tmp_path / out, tmp_path)
     assert (tmp_path / "one/set.zip").read_bytes() == (tmp_path / "two/set.zip").read_bytes()
     assert "a/0.png" in zipfile.ZipFile(tmp_path / "one/set.zip").namelist()
     with pytest.raises(UserError, match="does not exist; put your pictures there"):
-        download(SourceParams(folder="sets"), tmp_path / "no", tmp_path / "arrived", None, tmp_path)
+        stage.download(SourceParams(folder="sets"), tmp_path / "no", tmp_path)
 
 
 def kaggle_handler(content: bytes, requests: list[str]) -> type[http.server.BaseHTTPRequestHandler]:

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from springfield.images.store import ImageStore
 from springfield.machine.errors import UserError
 from springfield.serving.explain import occlusion, overlay
-from springfield.stages.classification.network import Probabilities, load_checkpoint
 from springfield.serving.predict import Predictor, pixels
-from springfield.images.store import ImageStore
+from springfield.stages.classification.network import Probabilities, load_checkpoint
 
 from .conftest import Project
 
