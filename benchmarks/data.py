@@ -30,14 +30,15 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from springfield.config import load
-from springfield.images.batches import Batches, Frames, loader, read_split
-from springfield.machine.progress import track
 from springfield.images.archives import Layout, labelled
+from springfield.images.batches import Batches, Frames, loader, read_split
 from springfield.images.store import ImageStore
 from springfield.images.transforms import Augmentation
+from springfield.machine.paths import Paths
+from springfield.machine.progress import track
 
 FRAMES, BATCH, ROUNDS = 1000, 50, 7
-PREPARED, SPLIT, RAW = Path("data/prepared"), Path("data/split.csv"), Path("data/raw")
+PATHS = Paths()
 RESULTS = Path("benchmarks/results/data.csv")
 
 
@@ -70,7 +71,7 @@ class Encoded(ImageStore):
 
 def unpack(layouts: list[Layout], sources: set[str], folder: Path) -> None:
     """Write the original files into one folder per class."""
-    for archive in sorted(path for path in RAW.iterdir() if path.suffix != ".json"):
+    for archive in sorted(path for path in PATHS.raw.iterdir() if path.suffix != ".json"):
         for item in labelled(archive, layouts):
             if item and item.source in sources:
                 target = folder / item.label / item.path.replace("/", "_")
@@ -108,10 +109,10 @@ def main() -> None:
     cv2.setNumThreads(1)
     params = load(Path("params.yaml"))
     size, online = params.model.input_size, params.augment.online
-    _, sides = read_split(PREPARED, SPLIT)
+    _, sides = read_split(PATHS.index, PATHS.split)
     step = max(1, len(sides["train"].ids) // FRAMES)
     ids, labels = sides["train"].ids[::step][:FRAMES], sides["train"].labels[::step][:FRAMES]
-    store = ImageStore(PREPARED / "images.arrow")
+    store = ImageStore(PATHS.images)
     raw, jpeg, webp = (
         Encoded(store, ids, *options)
         for options in (
@@ -130,7 +131,7 @@ def main() -> None:
         return DataLoader(data, batch_sampler=BatchSampler(RandomSampler(data), BATCH, False))
 
     with tempfile.TemporaryDirectory() as folder:
-        index = pd.read_csv(PREPARED / "index.csv", dtype=str, keep_default_na=False)
+        index = pd.read_csv(PATHS.index, dtype=str, keep_default_na=False)
         unpack(params.data.layout, set(index.loc[index["id"].isin(ids), "source"]), Path(folder))
         torchvision = v2.Compose(
             [v2.PILToTensor(), *(torchvision_transform(each, size) for each in online)]

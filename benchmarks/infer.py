@@ -22,14 +22,13 @@ from tables import add, processor, provenance
 
 from springfield.config import load
 from springfield.images.batches import read_split, resize
-from springfield.stages.classification.network import Probabilities, load_checkpoint
-from springfield.serving.predict import Predictor
-from springfield.machine.progress import track
 from springfield.images.store import ImageStore
+from springfield.machine.paths import Paths
+from springfield.machine.progress import track
+from springfield.serving.predict import Predictor
+from springfield.stages.classification.network import Probabilities, load_checkpoint
 
-CHECKPOINT, FP32, INT8 = (
-    Path("models") / name for name in ("checkpoint", "springfield.onnx", "springfield.int8.onnx")
-)
+PATHS = Paths()
 RESULTS = Path("benchmarks/results/infer.csv")
 THREADS, BATCHES = (1, 2), (1, 16)
 TURNS, SECONDS = 5, 2.0
@@ -39,8 +38,8 @@ Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 def eager() -> Classify:
     """The checkpoint in PyTorch, as evaluate runs it."""
-    temperature = json.loads(Path("models/calibration.json").read_text())["temperature"]
-    network = Probabilities(load_checkpoint(CHECKPOINT), temperature).eval()
+    temperature = json.loads(PATHS.calibration.read_text())["temperature"]
+    network = Probabilities(load_checkpoint(PATHS.checkpoint), temperature).eval()
 
     def classify(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
@@ -69,22 +68,25 @@ def latency(classify: Classify, batch: NDArray[np.uint8]) -> float:
 def main() -> None:
     """Measure in turns, print a table, and note it."""
     params = load(Path("params.yaml"))
-    images = ImageStore(Path("data/prepared/images.arrow"))
-    _, sides = read_split(Path("data/prepared"), Path("data/split.csv"))
+    images = ImageStore(PATHS.images)
+    _, sides = read_split(PATHS.index, PATHS.split)
     test = sides["test"]
     frames = np.stack(
         [resize(images[i], params.model.input_size) for i in test.ids[: max(BATCHES)]]
     )
-    state = sum(f.stat().st_size for f in CHECKPOINT.glob("*.safetensors"))
-    sizes = {"torch": state, "onnx fp32": FP32.stat().st_size, "onnx int8": INT8.stat().st_size}
+    sizes = {
+        "torch": sum(f.stat().st_size for f in PATHS.checkpoint.glob("*.safetensors")),
+        "onnx fp32": PATHS.onnx.stat().st_size,
+        "onnx int8": PATHS.int8.stat().st_size,
+    }
     measured: dict[tuple[str, int, int], list[float]] = {}
     right: dict[str, float] = {}
     for threads in THREADS:
         torch.set_num_threads(threads)
         engines: dict[str, Classify] = {
             "torch": eager(),
-            "onnx fp32": Predictor(FP32, threads).probabilities,
-            "onnx int8": Predictor(INT8, threads).probabilities,
+            "onnx fp32": Predictor(PATHS.onnx, threads).probabilities,
+            "onnx int8": Predictor(PATHS.int8, threads).probabilities,
         }
         if threads == max(THREADS):
             right = {

@@ -24,14 +24,17 @@ from torch.nn import functional
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.flop_counter import FlopCounterMode
 
+from springfield import pipeline
+from springfield.cli.debug import few_frames_paths
 from springfield.config import Params, load
 from springfield.images.batches import Batches, Frames, loader, read_split
-from springfield.stages.classification.network import Architecture, Classifier
-from springfield.images.store import ImageStore, write_images
-from springfield.stages.classification.train import train
+from springfield.images.store import ImageStore
 from springfield.images.transforms import Augmentation
+from springfield.machine.hardware import Machine
+from springfield.machine.paths import Paths
+from springfield.stages.classification.network import Architecture, Classifier
 
-PREPARED, SPLIT = Path("data/prepared"), Path("data/split.csv")
+PATHS = Paths()
 RESULTS = Path("benchmarks/results/train.csv")
 WARM_UP = 5
 """Steps."""
@@ -134,37 +137,20 @@ class Turns:
 
 def stage(params: Params, steps: int, epochs: int, folder: Path) -> pd.DataFrame:
     """The speed of each epoch of the train stage."""
-    frames = pd.read_csv(SPLIT, dtype=str)[["id", "split"]]
+    frames = pd.read_csv(PATHS.split, dtype=str)[["id", "split"]]
     size = params.train.batch_size
     chosen = [
         frames[frames["split"] == "train"][: steps * size],
         frames[frames["split"] == "val"][:size],
     ]
-    augmented = folder / "augmented"
-    augmented.mkdir()
-    write_images(augmented / "images.arrow", [])
-    (augmented / "index.csv").write_text("id,class\n")
-    pd.concat(chosen).to_csv(folder / "split.csv", index=False)
-    train(
-        replace(params.model, weights=None, pretrained=None),
-        params.optimizer,
-        replace(params.train, epochs=epochs, head_epochs=0, balance=0.0, accumulate=1, patience=0),
-        params.augment.online,
-        params.seed,
-        replace(params.hardware, devices=1, nodes=1),
-        prepared=PREPARED,
-        split=folder / "split.csv",
-        augmented=augmented,
-        checkpoint=folder / "checkpoint",
-        report=folder / "train",
-        work=folder / "work",
-        weights=folder,
-        mirror=None,
-        root=Path(),
-        made_from={},
-        loggers=[],
+    paths = few_frames_paths(folder, pd.concat(chosen))
+    recipe = replace(
+        params.train, epochs=epochs, head_epochs=0, balance=0.0, accumulate=1, patience=0
     )
-    return pd.read_csv(folder / "train/speed.csv")
+    measured = replace(params, model=replace(params.model, weights=None), train=recipe)
+    one = Machine(replace(params.hardware, devices=1, nodes=1))
+    pipeline.run(measured, paths, one, "train")
+    return pd.read_csv(paths.training / "speed.csv")
 
 
 def flops(params: Params, classes: list[str]) -> int:
@@ -185,14 +171,14 @@ def flops(params: Params, classes: list[str]) -> int:
 def main() -> None:
     """Measure, and note."""
     params = load(Path("params.yaml"))
-    device = "cuda" if torch.cuda.is_available() and params.hardware.accelerator != "cpu" else "cpu"
+    device = params.hardware.device
     size = params.train.batch_size
-    classes, sides = read_split(PREPARED, SPLIT)
+    classes, sides = read_split(PATHS.index, PATHS.split)
     side = sides["train"]
     online = params.augment.online
     input_size = params.train.input_size or params.model.input_size
     augmentation = Augmentation(online, input_size) if online else None
-    store = ImageStore(PREPARED / "images.arrow")
+    store = ImageStore(PATHS.images)
     frames = Frames([store], side.ids, side.labels, input_size, augmentation)
     workers = (
         params.hardware.workers if params.hardware.workers is not None else 4 * (device == "cuda")
