@@ -17,15 +17,17 @@ import torch
 import yaml
 from mlflow.tracking import MlflowClient
 
-from springfield import inside, stages
+from springfield import pipeline
 from springfield.config import Params, compose, load
-from springfield.machine.errors import UserError
-from springfield.stages.classification.network import Architecture, Classifier, load_checkpoint
-from springfield.images.archives import Format, Layout
-from springfield.images.formats import labelled_records
+from springfield.images.formats import Layout, labelled_records
 from springfield.images.store import ImageStore
+from springfield.machine.errors import UserError
+from springfield.machine.hardware import Machine
+from springfield.machine.paths import Paths
+from springfield.stages.classification import inside
+from springfield.stages.classification.network import Architecture, Classifier, load_checkpoint
 
-from . import drawn
+from . import drawn, stage
 from .conftest import REPOSITORY, Project
 
 EXPERIMENTS = ["mnist", "mnist_deep", "fashion_mnist", "cifar10", "cifar10_deep", "cifar100"]
@@ -69,7 +71,8 @@ def test_each_experiment_runs_from_download_to_onnx(
 ) -> None:
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # a process that prepares is enough for so few
     params = chosen(classroom, tmp_path, f"experiment={experiment}", *SMALL)
-    stages.run(params, tmp_path, mirror="mirror", root=classroom)
+    machine = Machine(params.hardware, classroom, "mirror", tmp_path / ".springfield")
+    pipeline.run(params, Paths.within(tmp_path), machine)
 
     index = pd.read_csv(tmp_path / "data/prepared/index.csv", dtype=str, keep_default_na=False)
     sides = pd.read_csv(tmp_path / "data/split.csv", dtype=str)
@@ -153,8 +156,8 @@ def test_feature_maps_are_what_a_convolution_gives() -> None:
 
 
 IDX_LAYOUTS = [
-    Layout("^t10k-images", "test", Format.idx, DIGITS),
-    Layout("^train-images", "", Format.idx, DIGITS),
+    Layout("^t10k-images", "test", "idx", DIGITS),
+    Layout("^train-images", "", "idx", DIGITS),
 ]
 
 
@@ -186,9 +189,7 @@ def test_a_picture_that_is_in_train_too_stays_in_the_test(tmp_path: Path) -> Non
     raw = tmp_path / "data/raw"
     raw.mkdir(parents=True)
     write(raw, files | {"train-images-idx3-ubyte": bytes(images)})
-    params = load(REPOSITORY / "params.yaml")
-    params.data.layout = IDX_LAYOUTS
-    stages.run(params, tmp_path, "prepare")
+    stage.prepare(stage.PARAMS.prepare, IDX_LAYOUTS, Paths.within(tmp_path))
     index = pd.read_csv(tmp_path / "data/prepared/index.csv", keep_default_na=False)
     assert Counter(index["official_split"]) == {"test": 20, "": 29}
     report = json.loads((tmp_path / "reports/data.json").read_text())
@@ -238,17 +239,17 @@ def test_damaged_idx_files_are_named_in_one_line(
 @pytest.mark.parametrize(
     ("kind", "content", "message"),
     [
-        (Format.cifar10, b"", r"a\.bin: 0 bytes are no whole number of records of 3073"),
-        (Format.cifar10, drawn.cifar(3, 10, 0)[:-1], r"a\.bin: 9218 bytes .* of 3073"),
-        (Format.cifar10, drawn.cifar(3, 100, 0), r"a\.bin: 9222 bytes .* of 3073"),
-        (Format.cifar100, drawn.cifar(3, 10, 0), r"a\.bin: 9219 bytes .* of 3074"),
-        (Format.cifar10, b"\x0b" + bytes(3072), r"a\.bin: label 11 of picture 0 is none of the 10"),
-        (Format.cifar100, b"\0\x0b" + bytes(3072), r"a\.bin: label 11 of picture 0 is none of"),
+        ("cifar10", b"", r"a\.bin: 0 bytes are no whole number of records of 3073"),
+        ("cifar10", drawn.cifar(3, 10, 0)[:-1], r"a\.bin: 9218 bytes .* of 3073"),
+        ("cifar10", drawn.cifar(3, 100, 0), r"a\.bin: 9222 bytes .* of 3073"),
+        ("cifar100", drawn.cifar(3, 10, 0), r"a\.bin: 9219 bytes .* of 3074"),
+        ("cifar10", b"\x0b" + bytes(3072), r"a\.bin: label 11 of picture 0 is none of the 10"),
+        ("cifar100", b"\0\x0b" + bytes(3072), r"a\.bin: label 11 of picture 0 is none of"),
     ],
 )
 @pytest.mark.parametrize("inside_a_tar", [False, True])
 def test_damaged_cifar_files_are_named_in_one_line(
-    kind: Format, content: bytes, message: str, inside_a_tar: bool, tmp_path: Path
+    kind: str, content: bytes, message: str, inside_a_tar: bool, tmp_path: Path
 ) -> None:
     files = {"a.bin": content}
     archives = write(tmp_path, {"set.tar.gz": drawn.tar_gz("in", files)} if inside_a_tar else files)
@@ -269,7 +270,7 @@ def test_a_damaged_file_is_one_line_of_the_command(project: Project) -> None:
 
 def test_layouts_name_classes_where_labels_are_numbers() -> None:
     with pytest.raises(UserError, match="classes are named for idx"):
-        Layout("a", format=Format.idx)
+        Layout("a", format="idx")
     with pytest.raises(UserError, match="classes are named for idx"):
         Layout("(?P<class>a)", classes=["a"])
 
@@ -285,13 +286,13 @@ layout:
   - {pattern: ^t10k-images, format: idx, classes: *names}
 """
 NEW_MODEL = """backbone: test_efficientnet
+code: src/springfield/stages/classification/network.py
 input_size: 32
 mean: [0.5, 0.5, 0.5]
 std: [0.5, 0.5, 0.5]
 drop_rate: 0.1
 options: {act_layer: relu}
 weights: null
-pretrained: null
 """
 
 
