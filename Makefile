@@ -91,7 +91,7 @@ clean: ## Remove what the stages wrote and the environment; runs, caches and pic
 	rm -rf .springfield/train .mypy_cache .pytest_cache .ruff_cache
 
 $(PAGE): web/package.json web/package-lock.json web/.npmrc
-	@command -v npm >/dev/null || { echo "error: npm not found; install Node.js 20 or later" >&2; exit 1; }
+	@command -v npm >/dev/null || { echo "error: npm not found; install Node.js 20.19 or later" >&2; exit 1; }
 	npm ci --prefix web --ignore-scripts --no-audit --no-fund
 	@touch $@
 

@@ -30,8 +30,9 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from springfield.config import load
-from springfield.images.archives import Layout, labelled
+from springfield.images.archives import labelled
 from springfield.images.batches import Batches, Frames, loader, read_split
+from springfield.images.formats import Layout
 from springfield.images.store import ImageStore
 from springfield.images.transforms import Augmentation
 from springfield.machine.paths import Paths

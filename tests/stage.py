@@ -5,7 +5,7 @@ from pathlib import Path
 
 from springfield import pipeline
 from springfield.config import TaskParams, load
-from springfield.images.archives import Layout
+from springfield.images.formats import Layout
 from springfield.machine.hardware import HardwareParams, Machine
 from springfield.machine.paths import Paths
 from springfield.stages.classification.augment import AugmentParams

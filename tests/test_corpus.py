@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from springfield.images.archives import Layout
 from springfield.images.decoding import decode
+from springfield.images.formats import Layout
 from springfield.images.store import ImageStore
 from springfield.machine.errors import UserError
 from springfield.machine.paths import Paths

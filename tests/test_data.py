@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from springfield.images.archives import Layout, labelled
+from springfield.images.archives import labelled
 from springfield.images.batches import Batches, Frames, loader, read_split
+from springfield.images.formats import Layout
 from springfield.images.store import ImageStore
 from springfield.images.transforms import Augmentation
 from springfield.machine.errors import UserError

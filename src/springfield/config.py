@@ -12,7 +12,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from springfield.images.archives import Layout
+from springfield.images.formats import Layout
 from springfield.learning.recipe import OptimizerParams, TrainParams
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import HardwareParams

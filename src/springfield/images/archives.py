@@ -7,11 +7,14 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from springfield.machine.errors import UserError
+
+if TYPE_CHECKING:
+    from springfield.images.formats import Layout
 
 UNREADABLE = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError,
@@ -22,45 +25,6 @@ NOT_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 """Control characters, and bytes that are not UTF-8."""
 MAX_BYTES = 256 << 20
 """No picture is larger; what is may be a bomb."""
-
-
-class Format(StrEnum):
-    """What a file holds."""
-
-    picture = "picture"
-    """One image, encoded as JPEG, PNG, ..."""
-    idx = "idx"
-    """MNIST's format: all images (`images-idx3`), beside a file of all labels (`labels-idx1`)."""
-    cifar10 = "cifar10"
-    """The binary version of CIFAR-10: records of a label and an image."""
-    cifar100 = "cifar100"
-    """The binary version of CIFAR-100: records of a coarse label, a fine one and an image."""
-
-
-@dataclass
-class Layout:
-    """Which files are images, and of which class."""
-
-    pattern: str
-    """Regular expression searched in the path; its group `class` names the class of a picture."""
-    split: str = ""
-    """The data set's own split that these images belong to; empty: none."""
-    format: Format = Format.picture
-    classes: list[str] = field(default_factory=list)
-    """For formats whose labels are numbers: their names, from 0 on."""
-
-    def __post_init__(self) -> None:
-        try:
-            named = re.compile(self.pattern).groupindex
-        except re.error as error:
-            raise UserError(f"data.layout: '{self.pattern}': {error}") from error
-        if self.format is Format.picture and "class" not in named:
-            raise UserError(f"data.layout: '{self.pattern}' lacks a group (?P<class>...)")
-        if (self.format is Format.picture) == bool(self.classes):
-            raise UserError(
-                f"data.layout: '{self.pattern}': classes are named for {Format.idx}, "
-                f"{Format.cifar10} and {Format.cifar100}, and for these only"
-            )
 
 
 @dataclass(frozen=True)
@@ -170,7 +134,7 @@ def _size_problem(size: int) -> str:
     return f"unpacks to {size >> 20} MB" if size > MAX_BYTES else ""
 
 
-def labelled(archive: Path, layouts: list[Layout]) -> Iterator[Item | None]:
+def labelled(archive: Path, layouts: "list[Layout]") -> Iterator[Item | None]:
     """Yield every file of an archive that a layout matches; None for every other one.
 
     The first layout whose pattern is found in a path decides; hidden files are passed over.

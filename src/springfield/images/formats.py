@@ -1,22 +1,56 @@
-"""How IDX and CIFAR files yield labelled images: pixels without any encoding, all of one size."""
+"""Which files are images, and how those that hold many yield them: pixels without any encoding."""
 
 import math
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from springfield.images.archives import MAX_BYTES, Entry, Format, Item, Layout, entries, is_archive
+from springfield.images.archives import MAX_BYTES, Entry, Item, entries, is_archive
 from springfield.machine.errors import UserError
 
 CIFAR_SHAPE = (3, 32, 32)
-CIFAR_LABELS = {Format.cifar10: 1, Format.cifar100: 2}
-"""Bytes of labels before the pixels of each record; the last of them is the class."""
+PICTURE = "picture"
+"""The format of a file that is one image, encoded as JPEG, PNG, ..."""
 Place = tuple[str, str]
 """An archive's name, and a path inside; no path: the file itself."""
+Records = tuple[NDArray[np.uint8], NDArray[np.uint8], str]
+"""The labels (N) and pixels (N x C x H x W) of a file, and the name of what the labels are in."""
+
+
+@dataclass
+class Layout:
+    """Which files are images, and of which class."""
+
+    pattern: str
+    """Regular expression searched in the path; its group `class` names the class of a picture."""
+    split: str = ""
+    """The data set's own split that these images belong to; empty: none."""
+    format: str = PICTURE
+    """Or one of `FORMATS`."""
+    classes: list[str] = field(default_factory=list)
+    """For formats whose labels are numbers: their names, from 0 on."""
+
+    def __post_init__(self) -> None:
+        try:
+            named = re.compile(self.pattern).groupindex
+        except re.error as error:
+            raise UserError(f"data.layout: '{self.pattern}': {error}") from error
+        if self.format not in (PICTURE, *FORMATS):
+            known = ", ".join((PICTURE, *FORMATS))
+            raise UserError(f"data.layout: no format '{self.format}'; there are: {known}")
+        if self.format == PICTURE and "class" not in named:
+            raise UserError(f"data.layout: '{self.pattern}' lacks a group (?P<class>...)")
+        if (self.format == PICTURE) == bool(self.classes):
+            raise UserError(
+                f"data.layout: '{self.pattern}': classes are named for {', '.join(FORMATS)}, and "
+                "for these only"
+            )
 
 
 def labelled_records(archives: list[Path], layouts: list[Layout]) -> Iterator[Item]:
@@ -69,25 +103,11 @@ def _read(
     files: dict[Place, bytes], place: Place, layout: Layout
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The labels (N) and pixels (N x C x H x W) of a file."""
-    name = labels_name = _name(place)
-    if layout.format is Format.idx:
-        archive, path = (part.replace("images-idx3", "labels-idx1") for part in place)
-        labels_name = _name((archive, path))
-        if (archive, path) not in files:
-            raise UserError(f"{name}: there is no {labels_name} with its labels; get both again")
-        pixels = _idx(name, files[place], 3)[:, None]
-        labels = _idx(labels_name, files[archive, path], 1)
-        if len(pixels) != len(labels):
-            raise UserError(
-                f"{name}: {len(pixels)} pictures, but {len(labels)} labels in {labels_name}; get "
-                "both again"
-            )
-    else:
-        labels, pixels = _cifar(name, files[place], CIFAR_LABELS[layout.format])
+    labels, pixels, source = FORMATS[layout.format](files, place)
     wrong = np.flatnonzero(labels >= len(layout.classes))
     if len(wrong):
         raise UserError(
-            f"{labels_name}: label {labels[wrong[0]]} of picture {wrong[0]} is none of the "
+            f"{source}: label {labels[wrong[0]]} of picture {wrong[0]} is none of the "
             f"{len(layout.classes)} classes of data.layout; get it again"
         )
     return labels, pixels
@@ -106,6 +126,23 @@ def _content(name: str, entry: Entry) -> bytes:
     if not decompressor.eof:
         raise UserError(f"{name}: a gzip that is cut short or unpacks to too much; get it again")
     return content
+
+
+def _read_idx(files: dict[Place, bytes], place: Place) -> Records:
+    """MNIST's format: all images (`images-idx3`), beside a file of all labels (`labels-idx1`)."""
+    name = _name(place)
+    archive, path = (part.replace("images-idx3", "labels-idx1") for part in place)
+    labels_name = _name((archive, path))
+    if (archive, path) not in files:
+        raise UserError(f"{name}: there is no {labels_name} with its labels; get both again")
+    pixels = _idx(name, files[place], 3)[:, None]
+    labels = _idx(labels_name, files[archive, path], 1)
+    if len(pixels) != len(labels):
+        raise UserError(
+            f"{name}: {len(pixels)} pictures, but {len(labels)} labels in {labels_name}; get "
+            "both again"
+        )
+    return labels, pixels, labels_name
 
 
 def _idx(name: str, content: bytes, dimensions: int) -> NDArray[np.uint8]:
@@ -127,14 +164,22 @@ def _idx(name: str, content: bytes, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def _cifar(
-    name: str, content: bytes, label_bytes: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The labels (N) and pixels (N x 3 x 32 x 32) of a binary CIFAR file."""
+def _read_cifar(files: dict[Place, bytes], place: Place, label_bytes: int) -> Records:
+    """The binary version of CIFAR: records of labels (the last is the class) and pixels."""
+    name, content = _name(place), files[place]
     size = label_bytes + math.prod(CIFAR_SHAPE)
     if not content or len(content) % size:
         raise UserError(
             f"{name}: {len(content)} bytes are no whole number of records of {size}; get it again"
         )
     records = np.frombuffer(content, np.uint8).reshape(-1, size)
-    return records[:, label_bytes - 1], records[:, label_bytes:].reshape(-1, *CIFAR_SHAPE)
+    pixels = records[:, label_bytes:].reshape(-1, *CIFAR_SHAPE)
+    return records[:, label_bytes - 1], pixels, name
+
+
+FORMATS: dict[str, Callable[[dict[Place, bytes], Place], Records]] = {
+    "idx": _read_idx,
+    "cifar10": partial(_read_cifar, label_bytes=1),
+    "cifar100": partial(_read_cifar, label_bytes=2),
+}
+"""Formats of files that hold many images, by their name in `data.layout`."""

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from springfield.files import atomic, write_json
-from springfield.images.archives import Format, Item, Layout, labelled
+from springfield.images.archives import Item, labelled
 from springfield.images.decoding import decode
-from springfield.images.formats import labelled_records
+from springfield.images.formats import PICTURE, Layout, labelled_records
 from springfield.images.store import ImageStore, write_images
 from springfield.images.thumbnail import thumbnail
 from springfield.machine.errors import UserError
@@ -199,8 +199,8 @@ class _Found:
 
 
 def _items(archives: list[Path], layouts: list[Layout], found: _Found) -> Iterator[Item]:
-    pictures = [layout for layout in layouts if layout.format is Format.picture]
-    records = [layout for layout in layouts if layout.format is not Format.picture]
+    pictures = [layout for layout in layouts if layout.format == PICTURE]
+    records = [layout for layout in layouts if layout.format != PICTURE]
     if records:
         yield from labelled_records(archives, records)
     for archive in archives if pictures else []:
