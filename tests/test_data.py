@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import tarfile
 import zipfile
 from collections import Counter
@@ -12,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 from springfield.images.archives import labelled
 from springfield.images.batches import Batches, Frames, loader, read_split
 from springfield.images.formats import Layout
-from springfield.images.store import ImageStore
+from springfield.images.store import ImageStore, write_images
 from springfield.images.transforms import Augmentation
 from springfield.machine.errors import UserError
 from springfield.machine.paths import Paths
@@ -29,6 +31,7 @@ from springfield.stages.classification.prepare import PrepareParams
 from springfield.stages.split import SplitParams, Strategy, near_duplicates
 
 from . import stage
+from .conftest import REPOSITORY
 
 CROP: list[dict[str, Any]] = [
     {"name": "HorizontalFlip", "p": 0.5},
@@ -401,3 +404,17 @@ def test_weights_decide_how_often_a_frame_is_drawn() -> None:
     weights = np.array([1.0] * 50 + [9.0] * 50)
     rows = [row for batch in Batches(100, 10, weights=weights, seed=1) for _, row in batch]
     assert 0.8 < np.mean(np.array(rows) >= 50) < 0.98
+
+
+def test_the_page_about_the_data_says_what_the_file_of_pictures_holds(tmp_path: Path) -> None:
+    images = tmp_path / "images.arrow"
+    pixels = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    write_images(images, [("one", pixels)])
+    table = pa.ipc.open_file(images).read_all()
+    lines = (REPOSITORY / "data/README.md").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith("| `prepared/images.arrow`")]
+    listed = re.findall(r"`(\w+)`", line.split("(")[1])
+    assert listed == table.column_names
+    row = table.to_pylist()[0]
+    assert "RGB, a byte each, row by row" in line
+    assert (row["height"], row["width"], row["pixels"]) == (4, 5, pixels.tobytes())

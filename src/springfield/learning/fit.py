@@ -1,8 +1,7 @@
 """One training with Lightning's Trainer, on every device there is, from where it was stopped."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +27,7 @@ from springfield.learning.ema import MovingAverage
 from springfield.learning.history import History
 from springfield.learning.learner import Learner, Network
 from springfield.learning.recipe import TrainParams
-from springfield.machine.errors import UserError
+from springfield.machine.errors import UserError, explained
 from springfield.machine.hardware import Machine
 from springfield.machine.launch import end_between_steps, launched
 from springfield.machine.resume import Checkpoints, epoch_of, newest
@@ -74,7 +73,7 @@ def fit(learner: Learner, loaders: Loaders, machine: Machine, report: Path) -> b
     trainer = _trainer(learner, machine, [*_averaging(params), history, best, last])
     resumed = newest(machine.work)
     train, val = loaders(_part(trainer, params, machine, resumed))
-    with _explained(params):
+    with explained(params.batch_size, params.accumulate):
         trainer.fit(learner, train, val, ckpt_path=resumed, weights_only=True)
     if not trainer.is_global_zero:
         return False
@@ -121,36 +120,6 @@ def _part(trainer: pl.Trainer, params: TrainParams, machine: Machine, resumed: P
         workers = 0 if trainer.strategy.root_device.type == "cpu" else 4
     epoch = epoch_of(resumed) + 1 if resumed else 0
     return Part(trainer.global_rank, world, workers, epoch)
-
-
-@contextmanager
-def _explained(params: TrainParams) -> Iterator[None]:
-    """Say what to do about the errors that a training meets."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        text = "out of memory" if isinstance(error, MemoryError) else str(error)
-        for signs, advice in (
-            (
-                ("out of memory", "can't allocate memory", "not enough memory"),
-                f"out of memory with train.batch_size={params.batch_size} and train.accumulate="
-                f"{params.accumulate}; train.accumulate={2 * params.accumulate} takes each batch "
-                "in smaller pieces",
-            ),
-            (
-                ("DataLoader worker",),
-                "a loader process was killed, mostly for want of memory; take fewer "
-                "(hardware.workers) and run it again, it goes on from the last epoch",
-            ),
-            (
-                ("Connection closed by peer", "Connection reset by peer", "NCCL", "Broken pipe"),
-                "another process of this training has ended (its own output says why); start all "
-                "of them again, they go on from the last epoch",
-            ),
-        ):
-            if any(sign in text for sign in signs):
-                raise UserError(advice) from error
-        raise
 
 
 def _trainer(learner: Learner, machine: Machine, callbacks: list[Callback]) -> pl.Trainer:

@@ -1,5 +1,38 @@
-"""The error that a user can mend."""
+"""The error that a user can mend, and what to do about those of a machine."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
     """One line that says what is wrong, where, and how to mend it."""
+
+
+@contextmanager
+def explained(batch_size: int, accumulate: int) -> Iterator[None]:
+    """Say what to do about the errors that a training meets."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        text = "out of memory" if isinstance(error, MemoryError) else str(error)
+        for signs, advice in (
+            (
+                ("out of memory", "can't allocate memory", "not enough memory"),
+                f"out of memory with train.batch_size={batch_size} and train.accumulate="
+                f"{accumulate}; train.accumulate={2 * accumulate} takes each batch "
+                "in smaller pieces",
+            ),
+            (
+                ("DataLoader worker",),
+                "a loader process was killed, mostly for want of memory; take fewer "
+                "(hardware.workers) and run it again, it goes on from the last epoch",
+            ),
+            (
+                ("Connection closed by peer", "Connection reset by peer", "NCCL", "Broken pipe"),
+                "another process of this training has ended (its own output says why); start all "
+                "of them again, they go on from the last epoch",
+            ),
+        ):
+            if any(sign in text for sign in signs):
+                raise UserError(advice) from error
+        raise
