@@ -84,7 +84,7 @@ def test_ctrl_c_in_each_stage_leaves_nothing_half_written(
         output = interrupt_in(project, stage, delay, begun)
         assert "error: interrupted" in output, (stage, output)
         assert "Traceback" not in output, (stage, output)
-        assert not list(project.path.glob("*/.*.partial")), stage
+        assert not list(project.path.rglob(".*.partial")), stage
         project.run("dvc", "repro", "--single-item", stage)
         assert content(project.path / OUTS[stage]) == content(done.path / OUTS[stage]), stage
     assert project.repro() in ([], ["config"])

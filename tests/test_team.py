@@ -249,7 +249,12 @@ def check_run(project: Project, server: Server, downloads: Path) -> None:
     scores = json.loads((project.path / "reports/metrics.json").read_text())
     assert run.data.metrics["test_accuracy"] == scores["test"]["accuracy"]
     downloads.mkdir(exist_ok=True)
-    for file in ("params.yaml", "reports/train/curves.png", "reports/evaluate/mistakes.html"):
+    for file in (
+        "params.yaml",
+        "reports/train/metrics.csv",
+        "reports/evaluate/curves.png",
+        "reports/evaluate/mistakes.html",
+    ):
         copy = Path(client.download_artifacts(run.info.run_id, file, str(downloads)))
         assert copy.read_bytes() == (project.path / file).read_bytes()
 
