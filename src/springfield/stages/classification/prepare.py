@@ -135,7 +135,8 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         raise UserError(f"{paths.raw} has no archive; run 'springfield download' first")
     found = _Found()
     workers = machine.hardware.workers or joblib.cpu_count()
-    with atomic(paths.images) as images, atomic(paths.index) as index:
+    with atomic(paths.images.parent, directory=True) as partial:
+        images, index = partial / paths.images.name, partial / paths.index.name
         items = _items(archives, params.data.layout, found)
         decoded = track(_decoded(items, params.prepare, workers), "Preparing images")
         write_images(images, found.usable(decoded))
