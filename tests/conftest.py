@@ -24,6 +24,8 @@ from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 from torch import Tensor
 
+from . import forkserver
+
 torch.set_num_threads(1)  # threads of several processes get in each other's way
 
 REPOSITORY = Path(__file__).parents[1]
@@ -59,12 +61,19 @@ class Project:
         env: dict[str, str] | None = None,
         stdin: Path | None = None,
     ) -> "subprocess.CompletedProcess[str]":
-        """Run a command in it; fail unless it ends with `status` (None: any)."""
+        """Run a command in it; fail unless it ends with `status` (None: any).
+
+        A server runs it that has imported the libraries, unless the test is marked
+        `real_processes`. What a test starts in other ways, to send signals to it, is real.
+        """
+        env = {**self.env, **(env or {})}
+        if commands := forked():
+            env["PATH"] = f"{commands}{os.pathsep}{env['PATH']}"
         with open(stdin or os.devnull) as file:
             result = subprocess.run(
                 command,
                 cwd=self.path,
-                env={**self.env, **(env or {})},
+                env=env,
                 stdin=file,
                 capture_output=True,
                 text=True,
@@ -180,6 +189,44 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = uses[:1] + others + uses[1:]
 
 
+class _Forks:
+    """Of what `Project.run` runs."""
+
+    wanted = True
+    note = Path()
+    commands: Path | None = None
+
+
+def forked() -> Path | None:
+    """The folder of the commands that the server in forkserver.py runs."""
+    if not (_Forks.wanted and forkserver.AVAILABLE):
+        return None
+    if _Forks.commands is None:
+        env = {key: value for key, value in Project(Path()).env.items() if key != "PYTHONPATH"}
+        with FileLock(f"{_Forks.note}.lock"):
+            _Forks.commands = forkserver.start(_Forks.note, BIN, env)
+    return _Forks.commands
+
+
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of all processes of this run of the tests."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_server(tmp_path_factory: pytest.TempPathFactory) -> None:
+    _Forks.note = _shared(tmp_path_factory) / "commands"
+
+
+@pytest.fixture(autouse=True)
+def _real_processes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where a test wants them; what more than one test uses is made without."""
+    _Forks.wanted = request.node.get_closest_marker("real_processes") is None
+    yield
+    _Forks.wanted = True
+
+
 @pytest.fixture(scope="session")
 def _fresh(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return _new_project(tmp_path_factory.mktemp("fresh") / "project")
@@ -188,9 +235,7 @@ def _fresh(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture(scope="session")
 def done(tmp_path_factory: pytest.TempPathFactory, _fresh: Project) -> Project:
     """A project whose pipeline ran; tests must not change it."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:  # all of them share it
-        folder = folder.parent
+    folder = _shared(tmp_path_factory)
     project, complete = Project(folder / "done"), folder / "complete"
     with FileLock(folder / "done.lock"):
         if not complete.exists():
