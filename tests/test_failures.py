@@ -181,3 +181,35 @@ def test_no_mirror_and_no_network(project: Project) -> None:
     output = project.springfield("download", status=1)
     assert "set SPRINGFIELD_MIRROR" in output
     assert not (project.path / "data/raw").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "traceback"), [((), False), (("--debug",), True)], ids=["plain", "debug"]
+)
+def test_a_traceback_is_shown_with_the_option_only(
+    project: Project, option: tuple[str, ...], traceback: bool
+) -> None:
+    """An argument of that name, such as a picture's, is no option."""
+    output = project.springfield(*option, "predict", "--", "--debug", status=1)
+    assert ("Traceback" in output) is traceback
+    assert "does not exist; 'dvc pull' or 'springfield pull' brings it" in output
+
+
+@pytest.mark.parametrize(("end", "status"), [("sys.exit(1)", 1), ("raise KeyboardInterrupt", 130)])
+def test_a_library_that_ends_with_1_was_not_interrupted(
+    project: Project, end: str, status: int
+) -> None:
+    program = f"""
+import sys
+from springfield.cli import main
+@main.app.command()
+def leave() -> None:
+    try:
+        {end}
+    except KeyboardInterrupt:
+        sys.exit(1)  # as Lightning does
+sys.argv = ["springfield", "leave"]
+main.main()
+"""
+    result = project.run(sys.executable, "-c", program, status=status)
+    assert ("interrupted" in result.stderr) is (status == 130)
