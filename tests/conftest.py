@@ -18,6 +18,7 @@ import pandas as pd
 import psutil
 import pytest
 import torch
+import yaml
 from filelock import FileLock
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
@@ -266,7 +267,7 @@ def unused_port() -> int:
         return int(free.getsockname()[1])
 
 
-STAGES = ["config", "download", "prepare", "split", "augment", "train", "evaluate", "export"]
+STAGES = list(yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"])
 
 
 T = TypeVar("T")

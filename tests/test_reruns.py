@@ -1,78 +1,126 @@
-"""Change one thing at a time: exactly the stages that it concerns run again."""
+"""What runs again after a change: exactly the stages that it concerns."""
 
+import fnmatch
+import json
 import re
-from collections.abc import Callable
+from collections import defaultdict
 
 import pytest
 
 from .conftest import STAGES, Project
 
-pytestmark = pytest.mark.slow
+CODE = "src/springfield"
+TASK = f"{CODE}/stages/classification"
+TRAINED = STAGES[STAGES.index("train") :]
 
-TRAINED = ["train", "evaluate", "export"]
-
-
-def param(*overrides: str) -> Callable[[Project], object]:
-    return lambda project: project.springfield("compose", *overrides)
-
-
-def comment(path: str) -> Callable[[Project], object]:
-    def change(project: Project) -> None:
-        with (project.path / path).open("a") as file:
-            file.write("\n# a comment\n")
-
-    return change
-
-
-def code(module: str) -> Callable[[Project], object]:
-    return comment(f"src/springfield/{module}.py")
-
-
-# `config` tells about every change of params.yaml; what else runs is listed.
-CASES: dict[str, tuple[Callable[[Project], object], list[str]]] = {
-    "param of download": (param("data.source.sample=0.11"), STAGES[1:]),
-    "param of prepare": (param("prepare.shorter_side=50"), ["prepare", "augment", *TRAINED]),
-    "param of split": (param("split.val=0.25"), ["split", "augment", *TRAINED]),
-    "param of augment, offline": (param("augment.offline.floor=9"), ["augment", *TRAINED]),
-    "param of augment, online": (param("augment.online=[]"), ["augment", *TRAINED]),
-    "param of model": (param("model.drop_rate=0.1"), TRAINED),
-    "param of optimizer": (param("optimizer.lr=0.01"), TRAINED),
-    "param of train": (param("train.epochs=1"), TRAINED),
-    "param of evaluate": (param("evaluate.baseline=true"), ["evaluate", "export"]),
-    "param of export": (param("export.calibration=9"), ["export"]),
-    "seed": (param("seed=2"), ["split", "augment", *TRAINED]),
-    "hardware": (param("hardware.workers=1"), []),
-    "code of download": (code("download"), ["download"]),
-    "code of prepare": (code("prepare"), ["prepare"]),
-    "code of split": (code("split"), ["split"]),
-    "code of augment": (code("augment"), ["augment"]),
-    "code of train": (code("train"), TRAINED),
-    "code of evaluate": (code("evaluate"), ["evaluate"]),
-    "code of export": (code("export"), ["export"]),
-    "library of readers": (code("readers"), ["download", "prepare"]),
-    "library of metrics": (code("metrics"), ["evaluate"]),
-    "library of learner": (code("learner"), TRAINED),
-    "command line": (code("cli"), []),
-    "progress bars": (code("progress"), []),
-    "tracking": (code("tracking"), []),
-    "README": (comment("README.md"), []),
-    "conf": (comment("conf/optimizer/adamw.yaml"), ["config"]),
+EDITS = {
+    f"{CODE}/machine/*": [],
+    f"{CODE}/machine/resume.py": [],
+    f"{CODE}/cli/*": [],
+    f"{CODE}/tracking/*": [],
+    f"{CODE}/serving/*": [],
+    f"{CODE}/pipeline.py": [],
+    f"{CODE}/config.py": [],
+    f"{CODE}/sources/[!_]*": ["download"],
+    f"{CODE}/sources/mirror.py": ["download"],
+    f"{CODE}/stages/download.py": ["download"],
+    f"{CODE}/images/archives.py": ["download", "prepare"],
+    f"{CODE}/images/formats.py": ["prepare"],
+    f"{TASK}/prepare.py": ["prepare"],
+    f"{CODE}/pages/data*": ["prepare"],
+    f"{CODE}/stages/split.py": ["split"],
+    f"{TASK}/augment.py": ["augment"],
+    f"{CODE}/images/transforms.py": ["augment", "train"],
+    f"{TASK}/train.py": ["train"],
+    f"{TASK}/learner.py": ["train"],
+    f"{CODE}/learning/learner.py": ["train"],
+    f"{CODE}/learning/recipe.py": ["train"],
+    f"{TASK}/network.py": ["train", "evaluate", "export"],
+    f"{CODE}/learning/curves.py": ["evaluate"],
+    f"{TASK}/plots.py": ["evaluate"],
+    f"{TASK}/scores.py": ["evaluate"],
+    f"{TASK}/evaluate.py": ["evaluate"],
+    f"{CODE}/pages/mistakes*": ["evaluate"],
+    f"{TASK}/export.py": ["export"],
+    f"{CODE}/artifacts/card*": ["export"],
+    "conf": ["config"],
+    "README.md": [],
+    "web/*": [],
 }
+"""The stages that an edit concerns by itself; those after them run where their results differ.
+
+Of rows that name a file, the one that names nothing else counts.
+"""
+
+PARAMS = {
+    "data.source.sample=0.11": ["download", "export"],
+    "prepare.shorter_side=50": ["prepare"],
+    "split.val=0.25": ["split", "export"],
+    "augment.offline.floor=9": ["augment", "export"],
+    "augment.online=[]": ["augment", "train", "export"],
+    "model.drop_rate=0.1": ["train", "export"],
+    "model.input_size=40": ["augment", "train", "export"],
+    "optimizer.lr=0.01": ["train", "export"],
+    "train.epochs=1": ["train", "export"],
+    "evaluate.baseline=true": ["evaluate"],
+    "export.calibration=9": ["export"],
+    "seed=2": ["split", "augment", *TRAINED],
+    "hardware.workers=1": [],
+}
+"""The same of params; `config` tells about each of them."""
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_only_what_a_change_concerns_runs_again(case: str, finished: Project) -> None:
-    change, expected = CASES[case]
-    change(finished)
-    told = ["config"] if case.startswith(("param", "seed", "hardware")) else []
-    if expected[-3:] == TRAINED and case != "param of train":
-        # Another checkpoint is another evaluation and export, as that one case shows.
-        assert finished.repro("train") == expected[:-2]
-        assert "models/checkpoint" in finished.run("dvc", "status", "evaluate", "export").stdout
-    else:
-        assert finished.repro() == told + expected
+def status(project: Project) -> dict[str, set[str]]:
+    """By file, and by key of params.yaml: the stages that DVC would run because of it."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for stage, changes in json.loads(project.run("dvc", "status", "--json").stdout).items():
+        for change in changes:
+            for file, how in change["changed deps"].items():
+                for name in how if isinstance(how, dict) else [file]:
+                    found[name].add(stage)
+    return found
 
 
+@pytest.fixture(scope="module")
+def edited(done: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """By file: what an edit concerns. One status tells it of all of them."""
+    project = done.copy(tmp_path_factory.mktemp("edited") / "project")
+    names = project.run("git", "ls-files", "src", "conf", "web", "README.md").stdout.split()
+    for name in names:
+        with (project.path / name).open("a") as file:
+            file.write("\n# a comment\n")
+    return {name: set() for name in names} | status(project)
+
+
+@pytest.mark.parametrize("files", EDITS)
+def test_an_edit_concerns_these_stages(files: str, edited: dict[str, set[str]]) -> None:
+    found = [name for name in fnmatch.filter(edited, files) if name == files or name not in EDITS]
+    assert found
+    assert {name: edited[name] for name in found} == {name: set(EDITS[files]) for name in found}
+
+
+def test_no_other_code_trains(edited: dict[str, set[str]]) -> None:
+    trains = {name for name, stages in edited.items() if "train" in stages}
+    rooms = {path.removeprefix(f"{CODE}/").split("/")[0] for path in trains}
+    assert rooms == {"files.py", "images", "learning", "stages"}
+
+
+@pytest.mark.parametrize("override", PARAMS)
+def test_a_param_concerns_these_stages(override: str, finished: Project) -> None:
+    finished.springfield("compose", override)
+    stages = set[str]().union(*status(finished).values())
+    assert stages == {"config", *PARAMS[override]}
+
+
+@pytest.mark.slow
+def test_reruns_end_where_the_result_is_the_same(finished: Project) -> None:
+    for name in ("machine/resume.py", "sources/mirror.py", "learning/curves.py"):
+        with (finished.path / CODE / name).open("a") as file:
+            file.write("\n# a comment\n")
+    assert finished.repro() == ["download", "evaluate"]
+
+
+@pytest.mark.slow
 def test_another_archive_is_noticed(finished: Project) -> None:
     (finished.path / "data/raw/sample.zip").write_bytes(b"")
     output = finished.run("dvc", "status").stdout
@@ -81,6 +129,7 @@ def test_another_archive_is_noticed(finished: Project) -> None:
     assert (finished.path / "data/raw/sample.zip").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_an_edit_of_conf_is_told_and_taken_over(finished: Project) -> None:
     optimizer = finished.path / "conf/optimizer/adamw.yaml"
     optimizer.write_text(optimizer.read_text().replace("lr: 1.0e-3", "lr: 5.0e-4"))
@@ -90,6 +139,7 @@ def test_an_edit_of_conf_is_told_and_taken_over(finished: Project) -> None:
     assert finished.repro() == ["config", *TRAINED]
 
 
+@pytest.mark.slow
 def test_going_back_to_earlier_params_runs_nothing(finished: Project) -> None:
     finished.springfield("compose", "evaluate.baseline=true")
     assert finished.repro() == ["config", "evaluate", "export"]
