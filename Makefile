@@ -10,12 +10,12 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-all check check-page ui app notebooks compose
+.PHONY: help repro test test-all test-nightly test-ci check check-page ui app notebooks compose
 .PHONY: bench-data bench-train bench-infer bench-app lock clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | \
-		while IFS='|' read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
+		while IFS='|' read -r target text; do printf '  make %-12s %s\n' "$$target" "$$text"; done
 
 repro: $(READY) ## Run the stages that changed; EXPERIMENT=name makes that experiment the current one.
 ifdef EXPERIMENT
@@ -24,11 +24,17 @@ endif
 	dvc repro
 	@springfield summary
 
-test: $(READY) ## Run the tests.
-	pytest -m "not slow" -n 2
+test: $(READY) ## Run the short tests.
+	pytest -m "not slow and not nightly" -n 2
 
 test-all: $(READY) $(if $(shell command -v npm),$(PAGE)) ## Run the long tests: whole pipelines, reruns, experiments, a real browser.
-	pytest -m slow -n 3 --dist loadgroup
+	pytest -m "slow and not nightly" -n 3 --dist loadgroup
+
+test-nightly: $(READY) ## Run the tests that only a night has time for.
+	pytest -m nightly -n 3 --dist loadgroup
+
+test-ci: $(READY) $(if $(shell command -v npm),$(PAGE)) # the short and the long ones
+	pytest -m "not nightly" -n 3 --dist loadgroup
 
 check: $(READY) check-page ## Lint, format and type checks; the page's too, where there is npm.
 	ruff check

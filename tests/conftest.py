@@ -64,11 +64,11 @@ class Project:
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command in it; fail unless it ends with `status` (None: any).
 
-        A server runs it that has imported the libraries, unless the test is marked
+        A server that has imported the libraries runs it, and the stages, unless the test is marked
         `real_processes`. What a test starts in other ways, to send signals to it, is real.
         """
         env = {**self.env, **(env or {})}
-        if commands := forked():
+        if command[0] in FORKED and (commands := forked()):
             env["PATH"] = f"{commands}{os.pathsep}{env['PATH']}"
         with open(stdin or os.devnull) as file:
             result = subprocess.run(
@@ -188,6 +188,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     uses = [item for item in items if "done" in getattr(item, "fixturenames", ())]
     others = [item for item in items if item not in uses]
     items[:] = uses[:1] + others + uses[1:]
+
+
+FORKED = (*forkserver.COMMANDS, "jupyter")
+"""Commands, or what starts them; a shell may set limits, and launchers are about processes."""
 
 
 class _Forks:

@@ -152,6 +152,7 @@ def test_a_full_disk_in_prepare(project: Project) -> None:
         subprocess.run(["umount", str(data)], check=True)
 
 
+@pytest.mark.real_processes
 def test_from_an_archive_without_git_and_nothing_calls_home(
     project: Project, tmp_path: Path
 ) -> None:

@@ -134,6 +134,7 @@ def test_a_registered_version_is_a_model_of_mlflow(done: Project) -> None:
     assert found["probabilities"].sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
 
 
+@pytest.mark.real_processes
 def test_exporting_again_gives_the_same_files(finished: Project) -> None:
     names = ("springfield.onnx", "springfield.int8.onnx", "model.json", "README.md")
     files = [f"models/{name}" for name in names]
@@ -165,12 +166,14 @@ def test_one_run_carries_training_scores_and_model(done: Project) -> None:
         assert (artifacts / path).is_file(), path
 
 
+@pytest.mark.real_processes
 def test_a_second_repro_runs_nothing_in_three_seconds(finished: Project) -> None:
     started = time.perf_counter()
     assert finished.repro() == []
     assert time.perf_counter() - started < 3
 
 
+@pytest.mark.real_processes
 def test_deleted_outputs_come_back_without_running(finished: Project) -> None:
     kept = {
         path: (finished.path / path).read_bytes()

@@ -53,11 +53,11 @@ def check(project: Project, expected: dict[str, Tensor], runs: int) -> None:
 @pytest.mark.parametrize(
     ("victim", "signal_"),
     [
-        ("trainer", signal.SIGKILL),
         ("dvc", signal.SIGKILL),
-        ("both", signal.SIGKILL),
         ("trainer", signal.SIGTERM),
-        ("dvc", signal.SIGTERM),
+        pytest.param("trainer", signal.SIGKILL, marks=pytest.mark.nightly),
+        pytest.param("both", signal.SIGKILL, marks=pytest.mark.nightly),
+        pytest.param("dvc", signal.SIGTERM, marks=pytest.mark.nightly),
     ],
 )
 def test_a_training_killed_at_a_random_moment_ends_as_if_nothing_was(

@@ -24,7 +24,7 @@ from mlflow.tracking import MlflowClient
 
 from .conftest import BIN, REPOSITORY, Project, last_epoch, log, start, trainers, wait
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.real_processes]  # another HOME
 
 PAGE = REPOSITORY / "docs/team.md"
 DEBIAN = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
