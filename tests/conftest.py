@@ -184,10 +184,14 @@ def _new_project(path: Path) -> Project:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """While one process makes `done`, the other starts with tests that need none of it."""
+    """While one process makes `done`, the other starts with tests that need none of it.
+
+    The long ones are not left to the end, where one process would wait for the other.
+    """
     uses = [item for item in items if "done" in getattr(item, "fixturenames", ())]
     others = [item for item in items if item not in uses]
-    items[:] = uses[:1] + others + uses[1:]
+    rest = sorted([*others, *uses[1:]], key=lambda item: item.get_closest_marker("slow") is None)
+    items[:] = uses[:1] + rest
 
 
 FORKED = (*forkserver.COMMANDS, "jupyter")
