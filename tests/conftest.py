@@ -31,6 +31,7 @@ torch.set_num_threads(1)  # threads of several processes get in each other's way
 
 REPOSITORY = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
+GIT = shutil.which("git")
 SHARED = Path(os.environ.get("SPRINGFIELD_MIRROR") or REPOSITORY / "../shared").resolve()
 TINY = """# @package _global_
 defaults:
@@ -143,7 +144,9 @@ class Project:
         return load_file(self.path / "models/checkpoint/model.safetensors")
 
     def commit(self, message: str = "change") -> None:
-        """Commit everything."""
+        """Commit everything, where there is Git."""
+        if not GIT:
+            return
         self.run("git", "add", "-A")
         author = ("-c", "user.name=test", "-c", "user.email=test@example.com")
         self.run("git", *author, "commit", "-q", "--allow-empty", "-m", message)
@@ -155,20 +158,30 @@ class Project:
 
 
 def _new_project(path: Path) -> Project:
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = GIT and subprocess.run(
+        listing, cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
-    if listed.returncode == 0:
+    if listed and listed.returncode == 0:
         names = listed.stdout.split("\0")
-    else:  # a source archive
-        sources = ("src", "conf", "data", ".dvc", "reports", "tests", "benchmarks", "notebooks")
+    else:  # a source archive, or a machine without Git
+        sources = (
+            "src",
+            "conf",
+            "data",
+            ".dvc",
+            "reports",
+            "tests",
+            "benchmarks",
+            "notebooks",
+            "web",
+        )
         inside = [file for top in sources for file in (REPOSITORY / top).rglob("*")]
         names = [str(p.relative_to(REPOSITORY)) for p in (*inside, *REPOSITORY.glob("*"))]
-        written = ("data/raw", "data/prepared", "data/augmented", "data/split.csv", ".dvc/cache")
+        written = (
+            "data/raw", "data/prepared", "data/augmented", "data/split.csv", ".dvc/cache",
+            "web/node_modules",
+        )  # fmt: skip
         names = [n for n in names if not n.startswith((*written, ".dvc/tmp", ".dvc/config.local"))]
     for name in filter(None, names):
         if (REPOSITORY / name).is_file():
@@ -176,7 +189,10 @@ def _new_project(path: Path) -> Project:
             shutil.copy2(REPOSITORY / name, path / name)
     (path / "conf/experiment/tiny.yaml").write_text(TINY)
     project = Project(path)
-    project.run("git", "init", "-q")
+    if GIT:
+        project.run("git", "init", "-q")
+    else:
+        project.run("dvc", "config", "--local", "core.no_scm", "true")
     project.springfield("use", "tiny")
     project.commit("start")
     return project

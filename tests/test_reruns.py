@@ -85,7 +85,9 @@ def status(project: Project) -> dict[str, set[str]]:
 def edited(done: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """By file: what an edit concerns. One status tells it of all of them."""
     project = done.copy(tmp_path_factory.mktemp("edited") / "project")
-    names = project.run("git", "ls-files", "src", "conf", "web", "README.md").stdout.split()
+    files = [file for top in ("src", "conf", "web") for file in (project.path / top).rglob("*.*")]
+    texts = [file for file in files if file.is_file() and "__pycache__" not in file.parts]
+    names = ["README.md", *(str(file.relative_to(project.path)) for file in texts)]
     for name in names:
         with (project.path / name).open("a") as file:
             file.write("\n# a comment\n")
