@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -175,3 +178,12 @@ def test_explain_writes_a_picture(done: Project, tmp_path: Path, pictures: Path)
     text = done.springfield("explain", str(pictures / "200x150.png"), "--output", str(output))
     assert "explained.png" in text
     assert Image.open(output).size == (960, 360)
+
+
+def test_the_runtime_keeps_no_telemetry(tmp_path: Path) -> None:
+    """ONNX Runtime's own code writes it beside the user's files, and sends it later."""
+    env = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    command = [sys.executable, "-c", "import springfield.serving.predict, time; time.sleep(1)"]
+    env |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / ".cache")}
+    subprocess.run(command, env=env, check=True)
+    assert list(tmp_path.rglob("*onnxruntime*")) == []

@@ -102,6 +102,7 @@ def test_weights_without_a_known_hash_are_refused_with_the_way_to_pin_them(
     assert "run sha256sum on it" in output
 
 
+@pytest.mark.real_processes
 def test_the_same_params_give_the_same_checkpoint(finished: Project) -> None:
     before = finished.weights()
     finished.springfield("train")
