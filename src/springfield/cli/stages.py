@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -90,7 +91,7 @@ def _train(params: "Params") -> None:
         stack.enter_context(claimed(work))
         if not ("DVC_STAGE" in os.environ or launched()):  # else when DVC has noted it
             stack.push(lambda error, *_: None if error else forget_training(work))
-        run_id = stack.enter_context(_training_run(params, hashes))
+        run_id = stack.enter_context(_training_run(params, hashes, work))
         logger = RunLogger(tracking.store(ROOT), run_id)
         pipeline.run(params, PATHS, replace(here, loggers=[logger]), "train")
         files = (PATHS.training, PARAMS, PATHS.augment_picture, PATHS.data_report)
@@ -129,13 +130,15 @@ def export() -> None:
         )
 
 
-def _training_run(params: "Params", hashes: dict[str, str]) -> AbstractContextManager[str]:
-    """A new run, or that of the interrupted training."""
+def _training_run(
+    params: "Params", hashes: dict[str, str], work: Path
+) -> AbstractContextManager[str]:
+    """A new run, or that of the training that was interrupted in the folder `work`."""
     from springfield.config import flatten, load_yaml
     from springfield.machine.trainings import RECORD
     from springfield.tracking import run as tracking
 
-    record = TRAININGS / "-".join(h[:12] for h in hashes.values()) / RECORD
+    record = work / RECORD
     run_id = json.loads(record.read_text())["run_id"] if record.is_file() else None
     chosen = flatten(load_yaml(PARAMS))
     return tracking.open_run(ROOT, params.experiment, run_id, chosen, _tags(hashes), record)
