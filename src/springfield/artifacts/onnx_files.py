@@ -95,44 +95,34 @@ def check_batches(found: Classify, image: NDArray[np.uint8], expected: Classify)
 
 
 def quantize(
-    source: Path,
-    frames: list[NDArray[np.uint8]],
-    path: Path,
-    metadata: dict[str, str],
-    ends: int,
+    source: Path, frames: list[NDArray[np.uint8]], path: Path, metadata: dict[str, str], ends: int
 ) -> list[str]:
     """Static int8 quantisation (QDQ; activations uint8, weights int8 per channel).
 
     The first and the last `ends` layers stay in float; their names are returned.
     """
-    from onnxruntime.quantization import (
-        CalibrationDataReader,
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )
+    from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Frames(CalibrationDataReader):  # type: ignore[misc]
+    class Frames(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.rest = iter(track(frames, "Calibrating int8"))
+            self.rest = ({"image": frame} for frame in track(frames, "Calibrating int8"))
 
         def get_next(self) -> dict[str, Any] | None:
-            frame = next(self.rest, None)
-            return None if frame is None else {"image": frame}
+            return next(self.rest, None)
 
     with tempfile.TemporaryDirectory() as folder:
         prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         layers = [node.name for node in onnx.load(prepared).graph.node if node.op_type in LAYERS]
         kept = [*layers[:ends], *layers[-ends:]] if ends else []
-        quantize_static(
+        quantization.quantize_static(
             prepared,
             quantized,
             Frames(),
-            quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
+            quant_format=quantization.QuantFormat.QDQ,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
             per_channel=True,
             op_types_to_quantize=[*LAYERS, *BETWEEN],
             nodes_to_exclude=kept,

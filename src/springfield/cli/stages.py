@@ -156,11 +156,11 @@ def _same_run(params: "Params") -> AbstractContextManager[str]:
 
 
 def _tags(hashes: dict[str, str]) -> dict[str, str]:
-    from springfield.tracking.run import commit
+    from mlflow.utils.git_utils import get_git_commit
 
     tags = {f"springfield.{name}_sha256": value for name, value in hashes.items()}
     revision = os.environ.get("DVC_EXP_BASELINE_REV")
-    tags["mlflow.source.git.commit"] = revision or commit(ROOT)
+    tags["mlflow.source.git.commit"] = revision or get_git_commit(str(ROOT)) or ""
     if name := os.environ.get("DVC_EXP_NAME"):
         tags["dvc_exp"] = tags["mlflow.runName"] = name
     return tags

@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-import re
+from functools import reduce
+from operator import getitem
 from pathlib import Path
-from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
 
 from springfield.files import sha256
-
-TEMPLATE = re.compile(r"\$\{([\w.]+)\}")
 
 
 def fingerprint(stage: str, workspace: Path) -> dict[str, str]:
@@ -22,9 +21,11 @@ def fingerprint(stage: str, workspace: Path) -> dict[str, str]:
     """
     listed = yaml.safe_load((workspace / "dvc.yaml").read_text())["stages"][stage]
     params = yaml.safe_load((workspace / "params.yaml").read_text())
-    chosen = {key: _lookup(params, key) for key in listed["params"]}
+    chosen = {key: reduce(getitem, key.split("."), params) for key in listed["params"]}
+    # OmegaConf fills in `${...}` as DVC does.
+    deps = OmegaConf.create({**params, "deps": listed["deps"]}).deps
     parts: dict[str, list[str]] = {"params": [json.dumps(chosen, sort_keys=True)]}
-    for dep in sorted({_resolved(dep, params) for dep in listed["deps"]}):
+    for dep in sorted(set(deps)):
         part = parts.setdefault("code" if dep.startswith("src/") else "data", [])
         path = workspace / dep
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
@@ -32,14 +33,3 @@ def fingerprint(stage: str, workspace: Path) -> dict[str, str]:
     return {
         name: hashlib.sha256("\n".join(part).encode()).hexdigest() for name, part in parts.items()
     }
-
-
-def _resolved(dep: str, params: Any) -> str:
-    """A path with the params that DVC puts in for `${...}`."""
-    return TEMPLATE.sub(lambda found: str(_lookup(params, found[1])), dep)
-
-
-def _lookup(params: Any, key: str) -> Any:
-    for part in key.split("."):
-        params = params[part]
-    return params

@@ -28,6 +28,8 @@ class RunLogger(Logger):
         run_id: of the run.
     """
 
+    name = "mlflow"
+
     def __init__(self, uri: str, run_id: str) -> None:
         super().__init__()
         self.uri = uri
@@ -39,11 +41,6 @@ class RunLogger(Logger):
         """Steps that the run is known to have, by metric."""
         self._read: set[str] = set()
         """Metrics whose steps were read since an answer was lost."""
-
-    @property
-    def name(self) -> str:
-        """What Lightning calls it."""
-        return "mlflow"
 
     @property
     def version(self) -> str:

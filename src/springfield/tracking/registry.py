@@ -121,15 +121,13 @@ def compare(uri: str, data: str) -> Comparison:
     if champion is None:
         return Comparison(None, new, [], None)
     old = _version(uri, client, champion)
-    keys = sorted({*old.params, *new.params} - {"experiment"})
     changed = [
         (key, before, after)
-        for key in keys
+        for key in sorted({*old.params, *new.params} - {"experiment"})
         if (before := old.params.get(key, "")) != (after := new.params.get(key, ""))
     ]
-    same = old.predictions[["id", "class"]].equals(new.predictions[["id", "class"]])
     p = None
-    if same:
+    if old.predictions[["id", "class"]].equals(new.predictions[["id", "class"]]):
         groups = pd.factorize(new.predictions["group"])[0]
         p = paired_test(old.right, new.right, groups)
     return Comparison(old, new, changed, p)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -189,12 +188,3 @@ def log_files(*paths: Path) -> None:
         elif path.is_file():
             folder = path.parent.as_posix()
             mlflow.log_artifact(str(path), None if folder == "." else folder)
-
-
-def commit(root: Path) -> str:
-    """The Git commit that is checked out; empty without Git."""
-    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
