@@ -67,33 +67,21 @@ def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(square[0].permute(1, 2, 0).numpy())
 
 
+@dataclass(eq=False)
 class Frames(Dataset[tuple[Tensor, Tensor]]):
-    """Batches of frames: uint8 images (N x size x size x 3) and int64 labels (N).
+    """Batches of frames: uint8 images (N x size x size x 3) and int64 labels (N)."""
 
-    Args:
-        stores: where the images are.
-        ids: of the frames.
-        labels: of the frames, as positions in the list of classes.
-        size: side of the images in pixels.
-        augmentation: applied before resizing; none: the image as it is.
-        seed: of the augmentation, beside epoch and row.
-    """
-
-    def __init__(
-        self,
-        stores: list[ImageStore],
-        ids: list[str],
-        labels: NDArray[np.int64],
-        size: int,
-        augmentation: "Augmentation | None" = None,
-        seed: int = 0,
-    ) -> None:
-        self.stores = stores
-        self.ids = ids
-        self.labels = labels
-        self.size = size
-        self.augmentation = augmentation
-        self.seed = seed
+    stores: list[ImageStore]
+    """Where the images are."""
+    ids: list[str]
+    labels: NDArray[np.int64]
+    """Positions in the list of classes."""
+    size: int
+    """Side of the images in pixels."""
+    augmentation: "Augmentation | None" = None
+    """Applied before resizing; none: the image as it is."""
+    seed: int = 0
+    """Of the augmentation, beside epoch and row."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -113,38 +101,28 @@ class Frames(Dataset[tuple[Tensor, Tensor]]):
         return resize(image, self.size)
 
 
+@dataclass(eq=False)
 class Batches(Sampler[list[Key]]):
     """The batches of one process: its part of the global batches that all processes share.
 
     A global batch is the same whatever the number of processes.
-
-    Args:
-        rows: the number of frames.
-        batch_size: of all processes together.
-        rank: of this process.
-        world: the number of processes, a divisor of `batch_size`.
-        weights: how often each frame is drawn, relative to the others; none: each one once.
-        seed: of the order; none: in order, the last batch filled up with `PADDING`.
-        pieces: how many each batch is handed out in, for gradients that accumulate.
     """
 
-    def __init__(
-        self,
-        rows: int,
-        batch_size: int,
-        rank: int = 0,
-        world: int = 1,
-        weights: NDArray[np.float64] | None = None,
-        seed: int | None = None,
-        pieces: int = 1,
-    ) -> None:
-        self.rows = rows
-        self.batch_size = batch_size
-        self.part = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
-        self.weights = weights
-        self.seed = seed
-        self.pieces = pieces
-        self.epoch = 0
+    rows: int
+    """The number of frames."""
+    batch_size: int
+    """Of all processes together."""
+    rank: int = 0
+    """Of this process."""
+    world: int = 1
+    """The number of processes, a divisor of `batch_size`."""
+    weights: NDArray[np.float64] | None = None
+    """How often each frame is drawn, relative to the others; none: each one once."""
+    seed: int | None = None
+    """Of the order; none: in order, the last batch filled up with `PADDING`."""
+    pieces: int = 1
+    """How many each batch is handed out in, for gradients that accumulate."""
+    epoch: int = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this at the start of each epoch."""
@@ -169,8 +147,8 @@ class Batches(Sampler[list[Key]]):
                 order = np.resize(rng.permutation(self.rows), needed)
             else:
                 order = rng.choice(self.rows, needed, p=self.weights / self.weights.sum())
-        for batch in order.reshape(-1, self.batch_size):
-            for piece in np.split(batch[self.part], self.pieces):
+        for batch in order.reshape(-1, self.world, self.batch_size // self.world):
+            for piece in np.split(batch[self.rank], self.pieces):
                 yield [(self.epoch, int(row)) for row in piece]
 
 

@@ -3,7 +3,7 @@
 import math
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from springfield.images.archives import MAX_BYTES, Entry, Item, entries, is_archive
+from springfield.images.archives import MAX_BYTES, Item, entries, is_archive
 from springfield.machine.errors import UserError
 
 CIFAR_SHAPE = (3, 32, 32)
 PICTURE = "picture"
 """The format of a file that is one image, encoded as JPEG, PNG, ..."""
-Place = tuple[str, str]
-"""An archive's name, and a path inside; no path: the file itself."""
+Files = dict[str, bytes]
+"""Contents by `archive!path/inside`, or by the name of a file that lies by itself."""
 Records = tuple[NDArray[np.uint8], NDArray[np.uint8], str]
 """The labels (N) and pixels (N x C x H x W) of a file, and the name of what the labels are in."""
 
@@ -64,14 +64,21 @@ def labelled_records(archives: list[Path], layouts: list[Layout]) -> Iterator[It
     patterns = [re.compile(layout.pattern) for layout in layouts]
     files = _files(archives, patterns)
     for layout, pattern in zip(layouts, patterns, strict=True):
-        for place in [
-            (archive, path) for archive, path in files if pattern.search(path or archive)
-        ]:
-            labels, pixels = _read(files, place, layout)
+        for name in files:
+            archive, _, path = name.partition("!")
+            if not pattern.search(path or archive):
+                continue
+            labels, pixels, source = FORMATS[layout.format](files, name)
+            wrong = np.flatnonzero(labels >= len(layout.classes))
+            if len(wrong):
+                raise UserError(
+                    f"{source}: label {labels[wrong[0]]} of picture {wrong[0]} is none of the "
+                    f"{len(layout.classes)} classes of data.layout; get it again"
+                )
             for number, (label, picture) in enumerate(zip(labels, pixels, strict=True)):
                 yield Item(
-                    place[0],
-                    f"{place[1]}#{number}",
+                    archive,
+                    f"{path}#{number}",
                     layout.classes[label],
                     layout.split,
                     picture.tobytes(),
@@ -79,64 +86,43 @@ def labelled_records(archives: list[Path], layouts: list[Layout]) -> Iterator[It
                 )
 
 
-def _files(archives: list[Path], patterns: list[re.Pattern[str]]) -> dict[Place, bytes]:
+def _files(archives: list[Path], patterns: list[re.Pattern[str]]) -> Files:
     """What is in archives, and the files that are none, unpacked."""
     files = {}
     for archive in archives:
         alone = any(pattern.search(archive.name) for pattern in patterns)
         if alone or not is_archive(archive):
-            found: Iterable[Entry] = [Entry("", archive.read_bytes())]
-        else:
-            found = entries(archive)
-        for entry in found:
-            if entry.content is not None or entry.problem:
-                place = archive.name, entry.path
-                files[place] = _content(_name(place), entry)
+            files[archive.name] = _content(archive.name, archive.read_bytes())
+            continue
+        for entry in entries(archive):
+            name = f"{archive.name}!{entry.path}"
+            if entry.problem:
+                raise UserError(f"{name}: {entry.problem}; get it again")
+            if entry.content is not None:
+                files[name] = _content(name, entry.content)
     return files
 
 
-def _name(place: Place) -> str:
-    return "!".join(filter(None, place))
-
-
-def _read(
-    files: dict[Place, bytes], place: Place, layout: Layout
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The labels (N) and pixels (N x C x H x W) of a file."""
-    labels, pixels, source = FORMATS[layout.format](files, place)
-    wrong = np.flatnonzero(labels >= len(layout.classes))
-    if len(wrong):
-        raise UserError(
-            f"{source}: label {labels[wrong[0]]} of picture {wrong[0]} is none of the "
-            f"{len(layout.classes)} classes of data.layout; get it again"
-        )
-    return labels, pixels
-
-
-def _content(name: str, entry: Entry) -> bytes:
-    if entry.problem or entry.content is None:
-        raise UserError(f"{name}: {entry.problem}; get it again")
-    if not entry.content.startswith(b"\x1f\x8b"):
-        return entry.content
+def _content(name: str, content: bytes) -> bytes:
+    if not content.startswith(b"\x1f\x8b"):
+        return content
     decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
-        content = decompressor.decompress(entry.content, MAX_BYTES)
+        unpacked = decompressor.decompress(content, MAX_BYTES)
     except zlib.error as error:
         raise UserError(f"{name}: damaged gzip ({error}); get it again") from error
     if not decompressor.eof:
         raise UserError(f"{name}: a gzip that is cut short or unpacks to too much; get it again")
-    return content
+    return unpacked
 
 
-def _read_idx(files: dict[Place, bytes], place: Place) -> Records:
+def _read_idx(files: Files, name: str) -> Records:
     """MNIST's format: all images (`images-idx3`), beside a file of all labels (`labels-idx1`)."""
-    name = _name(place)
-    archive, path = (part.replace("images-idx3", "labels-idx1") for part in place)
-    labels_name = _name((archive, path))
-    if (archive, path) not in files:
+    labels_name = name.replace("images-idx3", "labels-idx1")
+    if labels_name not in files:
         raise UserError(f"{name}: there is no {labels_name} with its labels; get both again")
-    pixels = _idx(name, files[place], 3)[:, None]
-    labels = _idx(labels_name, files[archive, path], 1)
+    pixels = _idx(name, files[name], 3)[:, None]
+    labels = _idx(labels_name, files[labels_name], 1)
     if len(pixels) != len(labels):
         raise UserError(
             f"{name}: {len(pixels)} pictures, but {len(labels)} labels in {labels_name}; get "
@@ -164,9 +150,9 @@ def _idx(name: str, content: bytes, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def _read_cifar(files: dict[Place, bytes], place: Place, label_bytes: int) -> Records:
+def _read_cifar(files: Files, name: str, label_bytes: int) -> Records:
     """The binary version of CIFAR: records of labels (the last is the class) and pixels."""
-    name, content = _name(place), files[place]
+    content = files[name]
     size = label_bytes + math.prod(CIFAR_SHAPE)
     if not content or len(content) % size:
         raise UserError(
@@ -177,7 +163,7 @@ def _read_cifar(files: dict[Place, bytes], place: Place, label_bytes: int) -> Re
     return records[:, label_bytes - 1], pixels, name
 
 
-FORMATS: dict[str, Callable[[dict[Place, bytes], Place], Records]] = {
+FORMATS: dict[str, Callable[[Files, str], Records]] = {
     "idx": _read_idx,
     "cifar10": partial(_read_cifar, label_bytes=1),
     "cifar100": partial(_read_cifar, label_bytes=2),

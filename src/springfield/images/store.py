@@ -23,12 +23,8 @@ def write_images(path: Path, images: Iterable[tuple[str, NDArray[np.uint8]]]) ->
         rest = iter(images)
         while rows := list(islice(rest, ROWS)):
             ids, pixels = zip(*rows, strict=True)
-            columns = [
-                ids,
-                [image.shape[0] for image in pixels],
-                [image.shape[1] for image in pixels],
-                [image.tobytes() for image in pixels],
-            ]
+            heights, widths, _ = zip(*(image.shape for image in pixels), strict=True)
+            columns = [ids, heights, widths, [image.tobytes() for image in pixels]]
             writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
 
 
@@ -37,29 +33,23 @@ class ImageStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._open()
-
-    def _open(self) -> None:
-        table = pa.ipc.open_file(pa.memory_map(str(self.path))).read_all()
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         self._pixels = table["pixels"]
-        self._shapes = list(
-            zip(table["height"].to_pylist(), table["width"].to_pylist(), strict=True)
-        )
-        self._rows = {image_id: row for row, image_id in enumerate(table["id"].to_pylist())}
+        columns = (table[name].to_pylist() for name in ("id", "height", "width"))
+        self._rows = {
+            image_id: (row, height, width)
+            for row, (image_id, height, width) in enumerate(zip(*columns, strict=True))
+        }
 
     def __getitem__(self, image_id: str) -> NDArray[np.uint8]:
         """The image: RGB, H x W x 3, uint8; a copy."""
-        row = self._rows[image_id]
+        row, height, width = self._rows[image_id]
         flat = np.frombuffer(self._pixels[row].as_buffer(), np.uint8)
-        return flat.reshape(*self._shapes[row], 3).copy()
+        return flat.reshape(height, width, 3).copy()
 
     def __contains__(self, image_id: object) -> bool:
         return image_id in self._rows
 
-    # A memory map cannot be sent to a loader's worker process, its path can.
-    def __getstate__(self) -> Path:
-        return self.path
-
-    def __setstate__(self, path: Path) -> None:
-        self.path = path
-        self._open()
+    def __reduce__(self) -> tuple[type["ImageStore"], tuple[Path]]:
+        """A memory map cannot be sent to a loader's worker process, its path can."""
+        return type(self), (self.path,)

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from springfield.files import atomic
-from springfield.pages.template import html
+from springfield.pages.template import TEMPLATES
 
 
 def write_data_page(
@@ -27,7 +27,7 @@ def write_data_page(
     classes = [
         {"name": name, "n": n, "pictures": examples[str(name)]} for name, n in counts.items()
     ]
-    page = html("data.html.jinja").render(
+    page = TEMPLATES.get_template("data.html.jinja").render(
         **report | {"classes": classes},
         most=classes[0]["n"],
         archives=sorted(set(index["source"].str.split("!").str[0])),

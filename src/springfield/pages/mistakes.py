@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from springfield.pages.template import html
+from springfield.pages.template import TEMPLATES
 
 
 def write_mistakes_page(
@@ -19,5 +19,7 @@ def write_mistakes_page(
         frames: in so many test frames.
         path: file to write; it holds small pictures, so it is kept out of Git.
     """
-    page = html("mistakes.html.jinja").render(shown=shown, mistakes=mistakes, frames=frames)
+    page = TEMPLATES.get_template("mistakes.html.jinja").render(
+        shown=shown, mistakes=mistakes, frames=frames
+    )
     path.write_text(page, encoding="utf-8")

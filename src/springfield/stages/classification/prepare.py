@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,51 +52,32 @@ class PrepareParams:
             raise UserError(f"prepare.shorter_side={self.shorter_side} must be at least 8 pixels")
 
 
-@dataclass(frozen=True)
-class Row:
-    """A line of `index.csv`, its columns in order (`label` is `class` there)."""
+Decoded = tuple[Item, dict[str, Any], NDArray[np.uint8] | None]
+"""An image without its content, its line in `index.csv`, and its pixels (RGB, H x W x 3).
 
-    id: str
-    label: str
-    source: str
-    width: int
-    height: int
-    sha256: str
-    phash: str
-    official_split: str
+No pixels: its problem says why."""
 
 
-@dataclass(frozen=True)
-class _Decoded:
-    """An image decoded and downscaled, or why that was not possible."""
-
-    item: Item
-    """Without its content."""
-    sha256: str
-    width: int = 0
-    height: int = 0
-    phash: str = ""
-    pixels: NDArray[np.uint8] | None = None
-    """RGB, H x W x 3."""
-    refused: str = ""
-
-
-def _decode_one(item: Item, params: PrepareParams) -> _Decoded:
-    digest = hashlib.sha256(item.content).hexdigest()
+def _decode_one(item: Item, params: PrepareParams) -> Decoded:
     known = replace(item, content=b"")
     if item.problem:
-        return _Decoded(known, digest, refused=item.problem)
+        return known, {}, None
     try:
         image = _raw(item.content, item.shape) if item.shape else decode(item.content)
     except ValueError as error:
-        return _Decoded(known, digest, refused=str(error))
+        return replace(known, problem=str(error)), {}, None
+    digest = hashlib.sha256(item.content).hexdigest()
     width, height = image.size
-    phash = str(imagehash.phash(image))
+    row = {
+        "id": digest[:16], "class": item.label, "source": item.source, "width": width,
+        "height": height, "sha256": digest, "phash": str(imagehash.phash(image)),
+        "official_split": item.official_split,
+    }  # fmt: skip
     if (shorter := min(width, height)) > params.shorter_side:
         scale = params.shorter_side / shorter
         scaled = (round(width * scale), round(height * scale))
         image = image.resize(scaled, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    return _Decoded(known, digest, width, height, phash, np.asarray(image))
+    return known, row, np.asarray(image)
 
 
 def _raw(content: bytes, shape: tuple[int, ...]) -> Image.Image:
@@ -105,11 +86,11 @@ def _raw(content: bytes, shape: tuple[int, ...]) -> Image.Image:
     return Image.fromarray(np.repeat(planes, 3 // len(planes), axis=0).transpose(1, 2, 0).copy())
 
 
-def _decode_batch(batch: list[Item], params: PrepareParams) -> list[_Decoded]:
+def _decode_batch(batch: list[Item], params: PrepareParams) -> list[Decoded]:
     return [_decode_one(item, params) for item in batch]
 
 
-def _decoded(items: Iterator[Item], params: PrepareParams, workers: int) -> Iterator[_Decoded]:
+def _decoded(items: Iterator[Item], params: PrepareParams, workers: int) -> Iterator[Decoded]:
     """Decode in `workers` processes, in order, with only a few batches in memory."""
     with ProcessPoolExecutor(workers, worker_context(), end_with_parent) as pool:
         waiting = []
@@ -140,11 +121,10 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         items = _items(archives, params.data.layout, found)
         decoded = track(_decoded(items, params.prepare, workers), "Preparing images")
         write_images(images, found.usable(decoded))
-        table = pd.DataFrame(found.rows, columns=[column.name for column in fields(Row)])
-        table = table.rename(columns={"label": "class"})
-        _check(table, found, params.prepare)
-        table.to_csv(index, index=False, lineterminator="\n")
         report = found.report()
+        _check(report, found.of_class, params.prepare)
+        table = pd.DataFrame(found.rows)
+        table.to_csv(index, index=False, lineterminator="\n")
         write_data_page(table, _examples(table, ImageStore(images)), report, paths.data_page)
         write_json(paths.data_report, report)
 
@@ -153,7 +133,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
 class _Found:
     """What the archives hold."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
     """Of the images that are used."""
     of_class: Counter[str] = field(default_factory=Counter)
     """Labelled files by class, usable or not."""
@@ -164,29 +144,23 @@ class _Found:
     duplicates: list[dict[str, str]] = field(default_factory=list)
     _seen: dict[str, Item] = field(default_factory=dict)
 
-    def usable(self, images: Iterable[_Decoded]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    def usable(self, images: Iterable[Decoded]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
         """Ids and pixels of what can be used; the rest is listed with its reason."""
-        for image in images:
-            item, image_id = image.item, image.sha256[:16]
+        for item, row, pixels in images:
             self.of_class[item.label] += 1
-            if image.pixels is None:
-                self.refused.append({"source": item.source, "reason": image.refused})
-            elif first := self._seen.get(image_id):
+            if pixels is None:
+                self.refused.append({"source": item.source, "reason": item.problem})
+            elif first := self._seen.get(row["id"]):
                 kind = self.duplicates if first.label == item.label else self.conflicts
                 kind.append({"source": item.source, "reason": f"the same as {first.source}"})
             else:
-                self._seen[image_id] = item
-                self.rows.append(
-                    Row(
-                        image_id, item.label, item.source, image.width, image.height,
-                        image.sha256, image.phash, item.official_split,
-                    )
-                )  # fmt: skip
-                yield image_id, image.pixels
+                self._seen[row["id"]] = item
+                self.rows.append(row)
+                yield row["id"], pixels
 
     def report(self) -> dict[str, Any]:
         """What is written as JSON."""
-        counts = Counter(row.label for row in self.rows)
+        counts = Counter(row["class"] for row in self.rows)
         return {
             "files": self.of_class.total() + self.unmatched,
             "images": len(self.rows),
@@ -222,19 +196,18 @@ def _examples(index: pd.DataFrame, images: ImageStore) -> dict[str, list[str]]:
     return examples
 
 
-def _check(index: pd.DataFrame, found: _Found, params: PrepareParams) -> None:
-    total = found.of_class.total()
+def _check(report: dict[str, Any], of_class: Counter[str], params: PrepareParams) -> None:
+    total, refused = of_class.total(), report["refused"]
     if not total:
         raise UserError("the archives hold no picture that data.layout matches")
-    if len(found.refused) > params.max_refused * total:
-        first = found.refused[0]
+    if len(refused) > params.max_refused * total:
         raise UserError(
-            f"{len(found.refused)} of {total} pictures cannot be used, more than "
-            f"prepare.max_refused={params.max_refused} allows; the first: {first['source']}: "
-            f"{first['reason']}"
+            f"{len(refused)} of {total} pictures cannot be used, more than "
+            f"prepare.max_refused={params.max_refused} allows; the first: "
+            f"{refused[0]['source']}: {refused[0]['reason']}"
         )
-    classes = set(index["class"])
-    if missing := sorted(set(found.of_class) - classes):
+    classes = {row["class"] for row in report["classes"]}
+    if missing := sorted(set(of_class) - classes):
         raise UserError(
             f"class '{missing[0]}' has no usable picture; add some or remove its folder"
         )
