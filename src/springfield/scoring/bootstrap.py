@@ -21,8 +21,3 @@ def group_weights(
     n = groups.max() + 1
     for _ in range(DRAWS):
         yield np.bincount(rng.integers(n, size=n), minlength=n)[groups]
-
-
-def interval(values: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """The ends of the 95 % interval of what was measured in each draw."""
-    return np.asarray(np.quantile(values, (0.025, 0.975), axis=0))

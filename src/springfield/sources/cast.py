@@ -39,11 +39,9 @@ class Pen:
         self.line = max(1, round(shot.radius * 0.07))
 
     def _at(self, x: float, y: float) -> tuple[float, float]:
-        x += self.shot.tilt * -y
-        return (
-            self.shot.x + self.shot.facing * x * self.shot.radius,
-            self.shot.y + y * self.shot.radius,
-        )
+        shot = self.shot
+        x += shot.tilt * -y
+        return shot.x + shot.facing * x * shot.radius, shot.y + y * shot.radius
 
     def oval(self, x: float, y: float, rx: float, ry: float, fill: Colour) -> None:
         """An ellipse."""
@@ -114,12 +112,10 @@ def _cap_and_beard(pen: Pen, hair: Colour) -> None:
 
 
 def _bob(pen: Pen, hair: Colour) -> None:
-    pen.shape(
-        [(-1.1, 0.75), (-1.2, -0.5), (-0.7, -1.15), (0.3, -1.2), (0.2, -0.45), (-0.5, 0.8)], hair
-    )
-    pen.shape(
-        [(-0.9, -0.4), (-0.5, -1.1), (0.6, -1.1), (1.05, -0.35), (0.5, -0.3), (0.0, -0.5)], hair
-    )
+    back = [(-1.1, 0.75), (-1.2, -0.5), (-0.7, -1.15), (0.3, -1.2), (0.2, -0.45), (-0.5, 0.8)]
+    fringe = [(-0.9, -0.4), (-0.5, -1.1), (0.6, -1.1), (1.05, -0.35), (0.5, -0.3), (0.0, -0.5)]
+    pen.shape(back, hair)
+    pen.shape(fringe, hair)
 
 
 def _mohawk(pen: Pen, hair: Colour) -> None:
@@ -165,9 +161,8 @@ def draw_figure(
 ) -> None:
     """Draw a character as a shot has it, with an open mouth (0: shut) or shut eyes."""
     pen = Pen(canvas, shot)
-    pen.shape(
-        [(-0.3, 0.7), (-1.2, 1.5), (-1.4, 4.5), (1.4, 4.5), (1.2, 1.5), (0.3, 0.7)], shot.shirt
-    )
+    body = [(-0.3, 0.7), (-1.2, 1.5), (-1.4, 4.5), (1.4, 4.5), (1.2, 1.5), (0.3, 0.7)]
+    pen.shape(body, shot.shirt)
     pen.stroke([(1.0, 1.7), (1.8, 1.9 + shot.arm), (2.2, 1.2 + 2 * shot.arm)], shot.skin, 0.35)
     pen.oval(0, 0, *who.head, shot.skin)
     pen.oval(-0.35, 0.1, 0.14, 0.2, shot.skin)

@@ -20,14 +20,12 @@ def pack(folder: Path, archive: Path) -> None:
         raise UserError(f"{folder} holds no file; put one folder of pictures per class into it")
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
         for path in track(paths, f"Packing {folder.name}"):
-            name = path.relative_to(folder).as_posix()
-            if path.is_dir() and not path.is_symlink():
-                name += "/"
-            info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            info = zipfile.ZipInfo(path.relative_to(folder).as_posix(), (1980, 1, 1, 0, 0, 0))
             if path.is_symlink():  # kept as a link, so that prepare can tell
                 info.external_attr = (stat.S_IFLNK | 0o777) << 16
                 zipped.writestr(info, str(path.readlink()))
             elif path.is_dir():
+                info.filename += "/"
                 zipped.writestr(info, b"")
             else:
                 with path.open("rb") as source, zipped.open(info, "w") as sink:

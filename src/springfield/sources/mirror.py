@@ -17,7 +17,6 @@ from springfield.machine.progress import bar
 
 CHUNK = 1 << 20
 SHA256 = re.compile("[0-9a-f]{64}")
-NEVER_SATISFIABLE = 416
 
 
 def fetch(file: RemoteFile, folder: Path, mirror: str | None, root: Path) -> Path:
@@ -48,28 +47,28 @@ def fetch(file: RemoteFile, folder: Path, mirror: str | None, root: Path) -> Pat
     folder.mkdir(parents=True, exist_ok=True)
     # Named by its hash: what is gone on with is a part of this file and of no other.
     partial = folder / f".{file.sha256[:16]}.part"
-    if mirror and _is_url(mirror):
-        origin = f"{mirror.rstrip('/')}/{quote(file.path)}"
-        _download(origin, partial, file.name)
-    elif mirror and (root / mirror / file.path).is_file():
-        origin = str(root / mirror / file.path)
-        with atomic(partial) as copy:
-            shutil.copyfile(origin, copy)
-    elif file.url and file.url.endswith(".gz") and not file.path.endswith(".gz"):
-        origin = file.url
-        packed = partial.with_suffix(".gz.part")
-        _download(origin, packed, file.name)
-        _unpack(packed, partial, origin)
-    elif file.url:
-        origin = file.url
-        _download(origin, partial, file.name)
-    elif mirror:
-        raise UserError(f"the mirror {root / mirror} has no {file.path}; add it there")
+    local = None
+    if mirror and urlsplit(mirror).scheme in ("http", "https"):
+        origin: str | None = f"{mirror.rstrip('/')}/{quote(file.path)}"
     else:
+        origin, local = file.url, root / mirror / file.path if mirror else None
+    if local and local.is_file():
+        origin = str(local)
+        with atomic(partial) as copy:
+            shutil.copyfile(local, copy)
+    elif not origin and mirror:
+        raise UserError(f"the mirror {root / mirror} has no {file.path}; add it there")
+    elif not origin:
         raise UserError(
             f"{file.path} comes from a mirror only: set SPRINGFIELD_MIRROR to a folder or URL "
             "that has it"
         )
+    elif origin.endswith(".gz") and not file.path.endswith(".gz"):
+        packed = partial.with_suffix(".gz.part")
+        _download(origin, packed, file.name)
+        _unpack(packed, partial, origin)
+    else:
+        _download(origin, partial, file.name)
     if (found := sha256(partial)) != file.sha256:
         partial.unlink()
         raise UserError(
@@ -78,10 +77,6 @@ def fetch(file: RemoteFile, folder: Path, mirror: str | None, root: Path) -> Pat
         )
     partial.rename(target)
     return target
-
-
-def _is_url(place: str) -> bool:
-    return urlsplit(place).scheme in ("http", "https")
 
 
 def _unpack(packed: Path, to: Path, origin: str) -> None:
@@ -116,7 +111,9 @@ def _download(url: str, partial: Path, name: str) -> None:
                         have += len(chunk)
                         progress.advance(task, len(chunk))
     except urllib.error.HTTPError as error:
-        if error.code == NEVER_SATISFIABLE:  # all of it was there already
+        if (
+            error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+        ):  # all of it was there already
             return
         raise UserError(f"cannot download {name}: {url} answers {error}") from error
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:

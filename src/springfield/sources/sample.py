@@ -17,61 +17,52 @@ from PIL import Image, ImageDraw
 from springfield.machine.progress import track
 from springfield.sources.cast import CAST, INK, Colour, Pen, Shot, draw_figure
 
-WIDTH, HEIGHT = 128, 96
-OVERSAMPLING = 2
+SIZE = 128, 96
+WIDTH, HEIGHT = 256, 192
+"""Of the canvas, which is twice as large as a frame."""
 SKINS: list[Colour] = [(246, 205, 160), (222, 168, 120), (150, 100, 66), (250, 222, 190)]
 CLOTHES: list[Colour] = [
-    (200, 60, 60),
-    (60, 110, 190),
-    (70, 150, 90),
-    (230, 170, 60),
-    (130, 80, 160),
-    (90, 90, 100),
+    (200, 60, 60), (60, 110, 190), (70, 150, 90), (230, 170, 60), (130, 80, 160), (90, 90, 100),
     (240, 240, 235),
-]
+]  # fmt: skip
 WALLS: list[Colour] = [
-    (150, 200, 235),
-    (240, 215, 170),
-    (190, 225, 180),
-    (60, 70, 110),
-    (225, 190, 210),
+    (150, 200, 235), (240, 215, 170), (190, 225, 180), (60, 70, 110), (225, 190, 210),
     (170, 160, 150),
-]
+]  # fmt: skip
 
 
-def _scenery(canvas: ImageDraw.ImageDraw, shot: Shot, width: int, height: int) -> None:
+def _scenery(canvas: ImageDraw.ImageDraw, shot: Shot) -> None:
     """A room, a street, hills or a shop, its parts placed by the shot's `detail`."""
     rng = np.random.default_rng(shot.detail)
-    canvas.rectangle((0, 0, width, height), fill=shot.wall)
-    floor = int(height * rng.uniform(0.6, 0.85))
+    canvas.rectangle((0, 0, WIDTH, HEIGHT), fill=shot.wall)
+    floor = int(HEIGHT * rng.uniform(0.6, 0.85))
     colours = [CLOTHES[i] for i in rng.permutation(len(CLOTHES))]
     if shot.scenery == 0:  # a room with a window and a picture
-        canvas.rectangle((0, floor, width, height), fill=(150, 110, 80))
+        canvas.rectangle((0, floor, WIDTH, HEIGHT), fill=(150, 110, 80))
         for colour in colours[:2]:
-            x, y, w = rng.uniform(0, width * 0.8), rng.uniform(5, height * 0.3), rng.uniform(30, 70)
+            x, y, w = rng.uniform(0, WIDTH * 0.8), rng.uniform(5, HEIGHT * 0.3), rng.uniform(30, 70)
             canvas.rectangle((x, y, x + w, y + w * 0.8), fill=colour, outline=INK, width=3)
     elif shot.scenery == 1:  # a street of houses
         x = -float(rng.uniform(0, 40))
         for colour in colours:
             w = float(rng.uniform(35, 80))
-            canvas.rectangle(
-                (x, rng.uniform(10, height * 0.5), x + w, floor), fill=colour, outline=INK
-            )
+            roof = rng.uniform(10, HEIGHT * 0.5)
+            canvas.rectangle((x, roof, x + w, floor), fill=colour, outline=INK)
             x += w
-        canvas.rectangle((0, floor, width, height), fill=(120, 120, 125))
+        canvas.rectangle((0, floor, WIDTH, HEIGHT), fill=(120, 120, 125))
     elif shot.scenery == 2:  # hills
         for colour in ((110, 180, 100), (80, 150, 80), (140, 190, 90)):
-            x, r = rng.uniform(0, width), rng.uniform(60, 150)
+            x, r = rng.uniform(0, WIDTH), rng.uniform(60, 150)
             canvas.ellipse((x - r, floor - r * 0.4, x + r, floor + r), fill=colour)
     else:  # shelves of a shop
         for shelf in np.linspace(rng.uniform(5, 25), floor, 4):
-            canvas.rectangle((0, shelf, width, shelf + 5), fill=(110, 80, 60))
-            for x in range(int(rng.uniform(0, 15)), width, 22):
+            canvas.rectangle((0, shelf, WIDTH, shelf + 5), fill=(110, 80, 60))
+            for x in range(int(rng.uniform(0, 15)), WIDTH, 22):
                 colour = CLOTHES[int(rng.integers(len(CLOTHES)))]
                 canvas.rectangle((x, shelf - rng.uniform(8, 22), x + 13, shelf), fill=colour)
 
 
-def _hide(canvas: ImageDraw.ImageDraw, shot: Shot, width: int, height: int) -> None:
+def _hide(canvas: ImageDraw.ImageDraw, shot: Shot) -> None:
     """Something in front: a bush, a table or a post."""
     rng = np.random.default_rng(shot.detail + 1)
     r = shot.radius
@@ -81,21 +72,20 @@ def _hide(canvas: ImageDraw.ImageDraw, shot: Shot, width: int, height: int) -> N
             canvas.ellipse((x - r, y - r * 0.7, x + r, y + r), fill=(60, 130, 60), outline=INK)
     elif shot.hidden_by == 2:
         y = shot.y + rng.uniform(0.7, 1.6) * r
-        canvas.rectangle((0, y, width, height), fill=(160, 110, 70), outline=INK, width=2)
+        canvas.rectangle((0, y, WIDTH, HEIGHT), fill=(160, 110, 70), outline=INK, width=2)
     elif shot.hidden_by == 3:
         x = shot.x - shot.facing * rng.uniform(0.5, 1.2) * r
-        canvas.rectangle((x - 0.3 * r, 0, x + 0.3 * r, height), fill=(130, 130, 140), outline=INK)
+        canvas.rectangle((x - 0.3 * r, 0, x + 0.3 * r, HEIGHT), fill=(130, 130, 140), outline=INK)
 
 
 def draw_frame(name: str, shot: Shot, frame: int) -> Image.Image:
     """One frame of a shot (RGB, 128 x 96): it differs from the others by a nod, mouth and eyes."""
     rng = np.random.default_rng((shot.detail, frame))
-    width, height = WIDTH * OVERSAMPLING, HEIGHT * OVERSAMPLING
-    image = Image.new("RGB", (width, height))
+    image = Image.new("RGB", (WIDTH, HEIGHT))
     canvas = ImageDraw.Draw(image)
-    _scenery(canvas, shot, width, height)
+    _scenery(canvas, shot)
     if shot.bystander:  # someone of the crowd, small and from behind: no face to know
-        side = replace(shot, x=(shot.x + width * 0.45) % width, radius=shot.radius * 0.5)
+        side = replace(shot, x=(shot.x + WIDTH * 0.45) % WIDTH, radius=shot.radius * 0.5)
         back = Pen(canvas, side)
         back.shape([(-1.2, 4.5), (-1.0, 1.2), (1.0, 1.2), (1.2, 4.5)], CLOTHES[shot.detail % 7])
         back.oval(0, 0, 1.0, 1.1, CAST[name].hair if shot.detail % 2 else INK)
@@ -106,18 +96,17 @@ def draw_frame(name: str, shot: Shot, frame: int) -> Image.Image:
         arm=shot.arm + rng.uniform(-0.1, 0.1),
     )
     draw_figure(canvas, CAST[name], moved, rng.uniform(0.0, 0.15), blink=bool(rng.random() < 0.2))
-    _hide(canvas, shot, width, height)
-    small = image.resize((WIDTH, HEIGHT), Image.Resampling.BOX)
-    grain = rng.normal(0, 3, (HEIGHT, WIDTH, 1))
-    return Image.fromarray(np.clip(np.asarray(small) + grain, 0, 255).astype(np.uint8))
+    _hide(canvas, shot)
+    small = np.asarray(image.resize(SIZE, Image.Resampling.BOX))
+    grain = rng.normal(0, 3, (*small.shape[:2], 1))
+    return Image.fromarray(np.clip(small + grain, 0, 255).astype(np.uint8))
 
 
 def _new_shot(rng: np.random.Generator) -> Shot:
-    width, height = WIDTH * OVERSAMPLING, HEIGHT * OVERSAMPLING
     radius = float(rng.uniform(28, 46))
     return Shot(
-        x=float(rng.uniform(0.25, 0.75) * width),
-        y=float(rng.uniform(0.4, 0.62) * height),
+        x=float(rng.uniform(0.25, 0.75) * WIDTH),
+        y=float(rng.uniform(0.4, 0.62) * HEIGHT),
         radius=radius,
         facing=int(rng.choice([-1, 1])),
         skin=SKINS[int(rng.integers(len(SKINS)))],

@@ -3,7 +3,7 @@
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from springfield.files import RemoteFile, atomic, sha256, write_json
 from springfield.images.archives import is_archive
@@ -54,18 +54,16 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     source, arrived = params.data.source, machine.cache / "downloads"
     with atomic(paths.raw, directory=True) as partial:
         if source.sample:
-            origin: dict[str, Any] = {"sample": source.sample}
             draw_sample(partial / "sample.zip", source.sample)
-        elif source.files:
-            origin = {"files": [file.path for file in source.files]}
-            for file in source.files:
-                _link(fetch(file, arrived, machine.mirror, machine.root), partial / file.name)
         elif source.kaggle:
-            origin = {"kaggle": source.kaggle}
             fetch_kaggle(source.kaggle, partial / f"{source.kaggle.split('/')[1]}.zip")
         elif source.folder:
-            origin = {"folder": source.folder}
             _copy_local(Path(source.folder), partial)
+        for file in source.files:
+            _link(fetch(file, arrived, machine.mirror, machine.root), partial / file.name)
+        origin = {name: value for name, value in vars(source).items() if value}
+        if source.files:
+            origin["files"] = [file.path for file in source.files]
         archives = {
             path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)}
             for path in sorted(partial.iterdir())

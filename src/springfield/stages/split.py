@@ -103,13 +103,6 @@ def near_duplicates(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int
     return np.stack(np.divmod(np.unique(pairs[0] * n + pairs[1]), n), axis=1)
 
 
-def _groups(pairs: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """Number the connected components of `n` frames joined by `pairs`."""
-    ones = np.ones(len(pairs), np.int8)
-    graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
-
-
 def _assign(
     frame: pd.DataFrame, shares: dict[str, float], rng: np.random.Generator
 ) -> dict[int, str]:
@@ -122,8 +115,7 @@ def _assign(
     filled: Counter[tuple[str, str]] = Counter()
     sides: dict[int, str] = {}
     for label, total in totals.items():
-        of_class = frame.loc[frame["class"] == label, "unit"]
-        units = list(Counter(of_class.to_list()).items())
+        units = list(Counter(frame.loc[frame["class"] == label, "unit"].to_list()).items())
         for unit, size in sorted(rng.permutation(units).tolist(), key=lambda u: -u[1]):
             if unit not in sides:
                 need = {s: 1 - filled[str(label), s] / (shares[s] * total) for s in shares}
@@ -151,7 +143,9 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         np.array([int(value, 16) for value in frames["phash"]], np.uint64), return_inverse=True
     )
     pairs = near_duplicates(hashes, params.split.distance)
-    frames["group"] = pd.factorize(_groups(pairs, len(hashes))[position])[0]
+    near = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(hashes), len(hashes)))
+    groups = connected_components(near, directed=False)[1]
+    frames["group"] = pd.factorize(groups[position])[0]
     frames["split"] = _sides(frames, params.split, np.random.default_rng(params.seed))
     sided = frames.dropna(subset="split")
     if missing := set(SPLITS) - set(sided["split"]):
@@ -161,7 +155,8 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         )
     with atomic(paths.split) as partial:
         sided[["id", "split", "group"]].to_csv(partial, index=False, lineterminator="\n")
-    write_json(paths.split_report, _report(params.split, frames, sided, position, pairs))
+    report = {"strategy": params.split.strategy.value} | _report(frames, position, pairs)
+    write_json(paths.split_report, report)
 
 
 def _sides(frames: pd.DataFrame, params: SplitParams, rng: np.random.Generator) -> pd.Series:
@@ -183,12 +178,9 @@ def _sides(frames: pd.DataFrame, params: SplitParams, rng: np.random.Generator) 
 
 
 def _report(
-    params: SplitParams,
-    frames: pd.DataFrame,
-    sided: pd.DataFrame,
-    position: NDArray[np.int64],
-    pairs: NDArray[np.int64],
+    frames: pd.DataFrame, position: NDArray[np.int64], pairs: NDArray[np.int64]
 ) -> dict[str, Any]:
+    sided = frames.dropna(subset="split")
     official = (frames["official_split"] == "test") & frames["split"].isna()
 
     def crossing(sides: list["pd.Series[bool]"]) -> int:
@@ -199,12 +191,11 @@ def _report(
         near_hashes = first.sum(0) * second.sum(0) - (first * second).sum(0)
         return int(same_hash.sum() + near_hashes.sum())
 
-    counts = sided.groupby(["class", "split"]).size().unstack(fill_value=0)
+    counts = pd.crosstab(sided["class"], sided["split"])[list(SPLITS)]
     sizes = sided.groupby("group").agg(frames=("id", "size"), example=("source", "first"))
     largest = sizes.sort_values("frames", ascending=False, kind="stable").head(LARGEST)
     return {
-        "strategy": params.strategy.value,
-        "frames": {side: int((sided["split"] == side).sum()) for side in SPLITS},
+        "frames": counts.sum().to_dict(),
         "groups": len(sizes),
         "crossing_pairs": crossing([frames["split"] == side for side in SPLITS]),
         "official_test": {
@@ -212,13 +203,6 @@ def _report(
             "pairs_with_train": crossing([official, frames["split"] == "train"]),
         },
         "largest_groups": largest.to_dict("records"),
-        "classes": [
-            {"class": str(label), **{side: int(row.get(side, 0)) for side in SPLITS}}
-            for label, row in counts.iterrows()
-        ],
-        "not_on_each_side": [
-            str(label)
-            for label, row in counts.iterrows()
-            if any(row.get(side, 0) == 0 for side in SPLITS)
-        ],
+        "classes": counts.reset_index().to_dict("records"),
+        "not_on_each_side": counts.index[(counts == 0).any(axis=1)].to_list(),
     }

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support
 
-from springfield.scoring.bootstrap import group_weights, interval
+from springfield.scoring.bootstrap import group_weights
 
 
 def scores(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> dict[str, float]:
@@ -75,4 +75,4 @@ def intervals(
         draws["precision"].append(hits / np.maximum(named, 1))
         draws["recall"].append(hits / np.maximum(true, 1))
         draws["f1"].append(f1)
-    return {name: interval(values) for name, values in draws.items()}
+    return {name: np.quantile(values, (0.025, 0.975), axis=0) for name, values in draws.items()}
