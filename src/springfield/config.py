@@ -3,12 +3,12 @@
 import difflib
 import re
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
+from flatten_dict import flatten
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
@@ -113,15 +113,12 @@ def load(path: Path) -> Params:
     except Exception as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Params), loaded)
-        params = OmegaConf.to_object(merged)
+        params = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Params), loaded))
     except ConfigKeyError as error:
         raise UserError(f"{path}: {_unknown_key(error)}") from error
     except OmegaConfBaseException as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: {error.full_key}: {reason}") from error
-    assert isinstance(params, Params)
-    return params
+        raise UserError(f"{path}: {error.full_key}: {str(error).splitlines()[0]}") from error
+    return cast("Params", params)
 
 
 def _unknown_key(error: ConfigKeyError) -> str:
@@ -145,15 +142,13 @@ def compose(root: Path, target: Path, overrides: list[str]) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         composed = Path(folder) / "params.yaml"
+        conf = str(root.resolve() / "conf")
         try:
-            compose_and_dump(
-                composed, str(root.resolve() / "conf"), None, "config", str(root), overrides
-            )
+            compose_and_dump(composed, conf, None, "config", str(root), overrides)
+            load(composed)
         except (HydraException, OmegaConfBaseException) as error:
             lines = [line for line in str(error).splitlines() if line.strip()]
             raise UserError(f"conf/: {' '.join(lines[:2])}") from error
-        try:
-            load(composed)
         except UserError as error:
             raise UserError(str(error).replace(str(composed), "conf/")) from error
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -185,26 +180,13 @@ def difference(root: Path, params: Path) -> list[tuple[str, Any, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         composed = Path(folder) / "params.yaml"
         compose(root, composed, [])
-        ours, theirs = (flatten(load_yaml(path)) for path in (params, composed))
-    return [
-        (key, theirs.get(key, "nothing"), ours.get(key, "nothing"))
-        for key in sorted({*ours, *theirs})
-        if ours.get(key, "nothing") != theirs.get(key, "nothing")
-    ]
+        ours, theirs = by_key(params), by_key(composed)
+    keys = sorted({*ours, *theirs})
+    values = ((key, theirs.get(key, "nothing"), ours.get(key, "nothing")) for key in keys)
+    return [(key, there, here) for key, there, here in values if there != here]
 
 
-def load_yaml(path: Path) -> dict[str, Any]:
-    """The content of a YAML file."""
-    content: dict[str, Any] = yaml.safe_load(path.read_text())
-    return content
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The values of a configuration by their dotted keys; lists stay whole."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, dict) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+def by_key(path: Path) -> dict[str, Any]:
+    """The values of a YAML file by their dotted keys; lists stay whole."""
+    content = yaml.safe_load(path.read_text())
+    return dict(flatten(content, reducer="dot", keep_empty_types=(dict,)))

@@ -28,14 +28,6 @@ class RemoteFile:
         return Path(self.path).name
 
 
-def _partial(path: Path) -> Path:
-    """A fresh place beside `path`, so that moving from it to `path` is one rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    _remove(partial)
-    return partial
-
-
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
@@ -46,7 +38,9 @@ def _remove(path: Path) -> None:
 @contextmanager
 def atomic(path: Path, *, directory: bool = False) -> Iterator[Path]:
     """Yield a temporary file or directory that becomes `path` if the block succeeds."""
-    partial = _partial(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")  # beside it: moving there is one rename
+    _remove(partial)
     if directory:
         partial.mkdir()
     try:

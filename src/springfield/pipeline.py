@@ -7,7 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
+from filelock import FileLock
+
 from springfield.config import Params, only
+from springfield.files import RemoteFile
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
 from springfield.sources.mirror import fetch
@@ -33,15 +36,12 @@ def run(params: Params, paths: Paths, machine: Machine, *names: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             given = replace(machine, work=machine.work or Path(folder))
             if name == "train" and params.model.weights:
-                given = replace(given, weights=_weights(params, machine))
+                given = replace(given, weights=_fetched(params.model.weights, machine))
             module.run(only(params, module.NEEDS), paths, given)
 
 
-def _weights(params: Params, machine: Machine) -> Path:
-    from filelock import FileLock
-
-    assert params.model.weights
+def _fetched(weights: RemoteFile, machine: Machine) -> Path:
     folder = machine.cache / "weights"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):  # torchrun starts all processes at once
-        return fetch(params.model.weights, folder, machine.mirror, machine.root)
+        return fetch(weights, folder, machine.mirror, machine.root)

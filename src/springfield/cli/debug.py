@@ -4,30 +4,26 @@ import shutil
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pandas as pd
 from torch.profiler import profile
 
 from springfield import pipeline
+from springfield.config import Params
 from springfield.images.store import write_images
 from springfield.learning.curves import curves_plot
 from springfield.machine.errors import UserError
+from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
 from springfield.machine.progress import console
-
-if TYPE_CHECKING:
-    from springfield.config import Params
-    from springfield.machine.hardware import Machine
 
 FOLDER = Path(".springfield/debug")
 FRAMES, STEPS = 64, 240
 """Of `overfit`."""
 
 
-def debug(
-    preset: Literal["overfit", "profile", "fast"], params: "Params", machine: "Machine"
-) -> None:
+def debug(preset: Literal["overfit", "profile", "fast"], params: Params, machine: Machine) -> None:
     """Train on a few frames on one device, without a run in MLflow, and say what was found.
 
     Args:
@@ -71,9 +67,8 @@ def debug(
 
 def few_frames_paths(folder: Path, frames: pd.DataFrame) -> Paths:
     """Paths of a training on the frames of a table `id, split`, without copies, in a new folder."""
-    paths = Paths()
     own = replace(
-        paths,
+        Paths(),
         split=folder / "split.csv",
         augmented=folder / "augmented",
         checkpoint=folder / "checkpoint",
@@ -86,7 +81,7 @@ def few_frames_paths(folder: Path, frames: pd.DataFrame) -> Paths:
     return own
 
 
-def _few(preset: str, params: "Params") -> "tuple[Params, pd.DataFrame]":
+def _few(preset: str, params: Params) -> tuple[Params, pd.DataFrame]:
     """What a preset trains with, and on which frames."""
     frames = pd.read_csv(Paths().split, dtype=str)[["id", "split"]]
     train = frames[frames["split"] == "train"].sample(frac=1, random_state=params.seed)
@@ -94,11 +89,10 @@ def _few(preset: str, params: "Params") -> "tuple[Params, pd.DataFrame]":
     if preset == "overfit":
         train = train[:FRAMES]
         val = train.assign(split="val")
-        batch_size = min(16, len(train))
+        size = min(16, len(train))
         recipe = replace(
-            recipe, batch_size=batch_size, epochs=STEPS * batch_size // len(train),
-            accumulate=1, label_smoothing=0.0, mixup=0.0, cutmix=0.0, auxiliary=0.0, ema=0.0,
-            balance=0.0,
+            recipe, batch_size=size, epochs=STEPS * size // len(train), accumulate=1,
+            label_smoothing=0.0, mixup=0.0, cutmix=0.0, auxiliary=0.0, ema=0.0, balance=0.0,
         )  # fmt: skip
         online = []
     else:

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from springfield.cli.workspace import (
-    LOCK,
-    PARAMS,
-    PATHS,
-    ROOT,
-    TRAININGS,
-    WORKSPACE,
-    machine,
-    start,
-)
+from springfield.cli.workspace import LOCK, PARAMS, PATHS, ROOT, TRAININGS, machine, start
 from springfield.machine.launch import is_first_process, launched
 
 if TYPE_CHECKING:
@@ -37,18 +27,16 @@ PANEL = "Stages, in their order"
 app = typer.Typer()
 
 
-def _plain(stage: str) -> Callable[[], None]:
-    def command() -> None:
-        from springfield import pipeline
+def _plain(context: typer.Context) -> None:
+    from springfield import pipeline
 
-        params = start(stage)
-        pipeline.run(params, PATHS, machine(params), stage)
-
-    return command
+    stage = str(context.info_name)
+    params = start(stage)
+    pipeline.run(params, PATHS, machine(params), stage)
 
 
 for name, about in STAGES.items():
-    app.command(name, help=about, rich_help_panel=PANEL)(_plain(name))
+    app.command(name, help=about, rich_help_panel=PANEL)(_plain)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -75,23 +63,25 @@ def train(
 def _train(params: "Params") -> None:
     from springfield import pipeline
     from springfield.files import write_json
-    from springfield.machine.trainings import claimed, forget_finished_trainings, forget_training
+    from springfield.machine import trainings
     from springfield.tracking import run as tracking
     from springfield.tracking.fingerprint import fingerprint
     from springfield.tracking.logger import RunLogger
 
-    hashes = fingerprint("train", WORKSPACE)
+    hashes = fingerprint("train", Path())
     work = TRAININGS / "-".join(h[:12] for h in hashes.values())
     here = replace(machine(params), work=work, made_from=hashes)
     if not is_first_process():
         pipeline.run(params, PATHS, here, "train")
         return
-    forget_finished_trainings(TRAININGS, LOCK)
+    trainings.forget_finished_trainings(TRAININGS, LOCK)
     with ExitStack() as stack:
-        stack.enter_context(claimed(work))
+        stack.enter_context(trainings.claimed(work))
         if not ("DVC_STAGE" in os.environ or launched()):  # else when DVC has noted it
-            stack.push(lambda error, *_: None if error else forget_training(work))
-        run_id = stack.enter_context(_training_run(params, hashes, work))
+            stack.push(lambda error, *_: None if error else trainings.forget_training(work))
+        run_id = stack.enter_context(
+            _open_run(params, work / trainings.RECORD, hashes, record=True)
+        )
         logger = RunLogger(tracking.store(ROOT), run_id)
         pipeline.run(params, PATHS, replace(here, loggers=[logger]), "train")
         files = (PATHS.training, PARAMS, PATHS.augment_picture, PATHS.data_report)
@@ -118,49 +108,37 @@ def evaluate() -> None:
 def export() -> None:
     """Write the network as ONNX, proven equal to the checkpoint: models/springfield.onnx."""
     from springfield import pipeline
-    from springfield.tracking import registry
-    from springfield.tracking import run as tracking
+    from springfield.tracking import registry, run
 
     params = start("export")
     with _same_run(params) as run_id:
         pipeline.run(params, PATHS, machine(params), "export")
-        tracking.log_files(PATHS.export_report, LOCK)
+        run.log_files(PATHS.export_report, LOCK)
         registry.register(
             params.data.name, run_id, PATHS.onnx, PATHS.description, PATHS.int8, PATHS.card
         )
 
 
-def _training_run(
-    params: "Params", hashes: dict[str, str], work: Path
-) -> AbstractContextManager[str]:
-    """A new run, or that of the training that was interrupted in the folder `work`."""
-    from springfield.config import flatten, load_yaml
-    from springfield.machine.trainings import RECORD
-    from springfield.tracking import run as tracking
-
-    record = work / RECORD
-    run_id = json.loads(record.read_text())["run_id"] if record.is_file() else None
-    chosen = flatten(load_yaml(PARAMS))
-    return tracking.open_run(ROOT, params.experiment, run_id, chosen, _tags(hashes), record)
-
-
 def _same_run(params: "Params") -> AbstractContextManager[str]:
-    """The run of the training, or another one where this store does not have it."""
-    from springfield.config import flatten, load_yaml
-    from springfield.tracking import run as tracking
-
+    """The run of the training."""
     made_from = json.loads((PATHS.checkpoint / "made_from.json").read_text())
-    run_id = json.loads(PATHS.run.read_text())["run_id"] if PATHS.run.is_file() else None
-    chosen = flatten(load_yaml(PARAMS))
-    return tracking.open_run(ROOT, params.experiment, run_id, chosen, _tags(made_from))
+    return _open_run(params, PATHS.run, made_from)
 
 
-def _tags(hashes: dict[str, str]) -> dict[str, str]:
+def _open_run(
+    params: "Params", noted: Path, hashes: dict[str, str], *, record: bool = False
+) -> AbstractContextManager[str]:
+    """The run that the file `noted` names, or another one where this store does not have it."""
     from mlflow.utils.git_utils import get_git_commit
 
+    from springfield.config import by_key
+    from springfield.tracking import run as tracking
+
+    run_id = json.loads(noted.read_text())["run_id"] if noted.is_file() else None
     tags = {f"springfield.{name}_sha256": value for name, value in hashes.items()}
     revision = os.environ.get("DVC_EXP_BASELINE_REV")
     tags["mlflow.source.git.commit"] = revision or get_git_commit(str(ROOT)) or ""
     if name := os.environ.get("DVC_EXP_NAME"):
         tags["dvc_exp"] = tags["mlflow.runName"] = name
-    return tags
+    note_in = noted if record else None
+    return tracking.open_run(ROOT, params.experiment, run_id, by_key(PARAMS), tags, note_in)

@@ -19,7 +19,6 @@ PATHS = Paths()
 PARAMS, LOCK = Path("params.yaml"), Path("dvc.lock")
 ROOT = Path(os.environ.get("DVC_ROOT", "."))
 """The primary repository, also from DVC's temporary workspaces."""
-CACHE = ROOT / ".springfield"
 TRAININGS = ROOT.resolve() / ".springfield/train"
 """What trainings go on from, a folder each."""
 
@@ -47,5 +46,5 @@ def machine(params: "Params") -> "Machine":
     """This machine, by the params and the environment."""
     from springfield.machine.hardware import Machine
 
-    mirror = os.environ.get("SPRINGFIELD_MIRROR")
-    return Machine(params.hardware, root=ROOT, mirror=mirror, cache=CACHE)
+    mirror, cache = os.environ.get("SPRINGFIELD_MIRROR"), ROOT / ".springfield"
+    return Machine(params.hardware, root=ROOT, mirror=mirror, cache=cache)
