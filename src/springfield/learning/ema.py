@@ -37,14 +37,7 @@ class MovingAverage(WeightAveraging):
         self._copied = _tensors(average, floating=False), _tensors(pl_module, floating=False)
 
     @torch.no_grad()
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
         """Update the average; PyTorch's own way has the host wait for the GPU at each step."""
         step = trainer.global_step
         if step == self._latest_update_step:

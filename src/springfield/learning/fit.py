@@ -70,7 +70,9 @@ def fit(learner: Learner, loaders: Loaders, machine: Machine, report: Path) -> b
         learner.model.backbone.compile()
     history = History(params.batch_size // params.accumulate)
     best, last = _two(machine.work, "best", "val_score"), _two(machine.work, "last", "epoch")
-    trainer = _trainer(learner, machine, [*_averaging(params), history, best, last])
+    # Averaging is not waiting for data: before the clock of the history.
+    average = [MovingAverage(params.ema)] if params.ema else []
+    trainer = _trainer(learner, machine, [*average, history, best, last])
     resumed = newest(machine.work)
     train, val = loaders(_part(trainer, params, machine, resumed))
     with explained(params.batch_size, params.accumulate):
@@ -91,11 +93,6 @@ def _two(work: Path, name: str, monitor: str) -> ModelCheckpoint:
         work, f"{name}-{{epoch}}", monitor=monitor, mode="max", save_top_k=2,
         auto_insert_metric_name=False, enable_version_counter=False,
     )  # fmt: skip
-
-
-def _averaging(params: TrainParams) -> list[Callback]:
-    """Before the clock of the history: averaging is not waiting for data."""
-    return [MovingAverage(params.ema)] if params.ema else []
 
 
 def _early_stop(patience: int) -> list[Callback]:
@@ -151,7 +148,6 @@ def _trainer(learner: Learner, machine: Machine, callbacks: list[Callback]) -> p
             plugins=plugins,
             precision=params.precision,  # type: ignore[arg-type]
             max_epochs=params.epochs,
-            gradient_clip_val=learner.optimizer.clip or None,
             accumulate_grad_batches=params.accumulate,
             # By default it is drawn a hundred times a second, which takes time from training.
             callbacks=[*callbacks, RichProgressBar(refresh_rate=5)],

@@ -25,9 +25,7 @@ class History(pl.Callback):
         self._started = self._handed_over = time.perf_counter()
         self._waited = self._trained = 0.0
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, *_: Any, **__: Any) -> None:
         """Add the time since the last batch: nothing but waiting for this one."""
         self._waited += time.perf_counter() - self._handed_over
 
@@ -40,9 +38,9 @@ class History(pl.Callback):
         if trainer.is_last_batch:
             self._trained = self._handed_over - self._started
             speed = self.batch_size * (batch_idx + 1) / self._trained
-            pl_module.log("images_per_second", speed, on_step=False, on_epoch=True)
-            pl_module.log(
-                "waiting_share", self._waited / self._trained, on_step=False, on_epoch=True
+            waiting = self._waited / self._trained
+            pl_module.log_dict(
+                {"images_per_second": speed, "waiting_share": waiting}, on_step=False, on_epoch=True
             )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -66,8 +66,8 @@ class Learner(pl.LightningModule):
         """The mean loss of a training batch."""
         raise NotImplementedError
 
-    def count(self, batch: Any) -> None:
-        """Update `val_loss` and `val_metrics` with a batch of val."""
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Update `val_loss` and `val_metrics` with a batch."""
         raise NotImplementedError
 
     def val_score(self, metrics: dict[str, Tensor]) -> Tensor:
@@ -118,29 +118,20 @@ class Learner(pl.LightningModule):
                 sync_dist=True,
             )
 
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the norm; Lightning's own refuses a fused optimiser even where no loss is scaled."""
-        if gradient_clip_val:
-            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
-
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Count a batch."""
-        self.count(batch)
+        if self.optimizer.clip:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), self.optimizer.clip)
 
     def on_validation_epoch_end(self) -> None:
         """Log what all processes counted, with the epoch, not the step, as the curves' axis."""
-        optimizer = self.trainer.optimizers[0]
+        rates = [group["lr"] for group in self.trainer.optimizers[0].param_groups]
         metrics = {"val_loss": self.val_loss.compute(), **self.val_metrics.compute()}
         self.log_dict(
             {
                 "step": float(self.current_epoch),
-                "lr": max(group["lr"] for group in optimizer.param_groups),
-                "lr_first_layer": min(group["lr"] for group in optimizer.param_groups),
+                "lr": max(rates),
+                "lr_first_layer": min(rates),
                 **metrics,
                 "val_score": self.val_score(metrics),
             }
@@ -162,7 +153,8 @@ class Learner(pl.LightningModule):
             group["lr"] = chosen.lr * group.pop("lr_scale")
         # On CPUs a fused step takes a quarter of the time. With a scaled loss it cannot be clipped.
         can = "fused" in inspect.signature(_optimizer_class(chosen.name)).parameters
-        fused: dict[str, Any] = {"fused": True} if can and not self._loss_is_scaled else {}
+        scaled = self.trainer.precision == "16-mixed"
+        fused: dict[str, Any] = {"fused": True} if can and not scaled else {}
         optimizer = create_optimizer_v2(groups, chosen.name, lr=chosen.lr, **fused)
         steps = int(self.trainer.estimated_stepping_batches)
         warmup = max(1, round(chosen.warmup * steps))
@@ -177,10 +169,6 @@ class Learner(pl.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
-
-    @property
-    def _loss_is_scaled(self) -> bool:
-        return self.trainer.precision == "16-mixed"
 
 
 def _optimizer_class(name: str) -> Any:

@@ -1,5 +1,6 @@
 """The error that a user can mend, and what to do about those of a machine."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,24 +16,22 @@ def explained(batch_size: int, accumulate: int) -> Iterator[None]:
         yield
     except (RuntimeError, MemoryError) as error:
         text = "out of memory" if isinstance(error, MemoryError) else str(error)
-        for signs, advice in (
-            (
-                ("out of memory", "can't allocate memory", "not enough memory"),
+        if re.search("out of memory|can't allocate memory|not enough memory", text):
+            advice = (
                 f"out of memory with train.batch_size={batch_size} and train.accumulate="
-                f"{accumulate}; train.accumulate={2 * accumulate} takes each batch "
-                "in smaller pieces",
-            ),
-            (
-                ("DataLoader worker",),
+                f"{accumulate}; train.accumulate={2 * accumulate} takes each batch in smaller "
+                "pieces"
+            )
+        elif "DataLoader worker" in text:
+            advice = (
                 "a loader process was killed, mostly for want of memory; take fewer "
-                "(hardware.workers) and run it again, it goes on from the last epoch",
-            ),
-            (
-                ("Connection closed by peer", "Connection reset by peer", "NCCL", "Broken pipe"),
+                "(hardware.workers) and run it again, it goes on from the last epoch"
+            )
+        elif re.search("Connection (closed|reset) by peer|NCCL|Broken pipe", text):
+            advice = (
                 "another process of this training has ended (its own output says why); start all "
-                "of them again, they go on from the last epoch",
-            ),
-        ):
-            if any(sign in text for sign in signs):
-                raise UserError(advice) from error
-        raise
+                "of them again, they go on from the last epoch"
+            )
+        else:
+            raise
+        raise UserError(advice) from error

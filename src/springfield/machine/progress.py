@@ -1,18 +1,11 @@
 """Progress bars for long work."""
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 
 T = TypeVar("T")
 
@@ -22,21 +15,12 @@ console = Console(stderr=True, soft_wrap=True, highlight=False, force_jupyter=Fa
 @contextmanager
 def bar(description: str, total: int | None) -> Iterator[tuple[Progress, TaskID]]:
     """A bar to advance by hand, for work that is not a plain loop (bytes of a download)."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
+    columns = "{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as progress:
         yield progress, progress.add_task(description, total=total)
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
     """Yield `items` and show how many of `total` (default: their length) are done."""
-    if total is None and isinstance(items, Sized):
-        total = len(items)
     with bar(description, total) as (progress, task):
-        for item in items:
-            yield item
-            progress.advance(task)
+        yield from progress.track(items, total, task_id=task)

@@ -42,8 +42,9 @@ def forget_finished_trainings(trainings: Path, lock_file: Path) -> None:
     noted = _noted(lock_file)
     for record in trainings.glob(f"*/{RECORD}"):
         work = record.parent
-        with suppress(Timeout), FileLock(work.with_suffix(".lock"), blocking=False):
-            if record.is_file() and _md5(record) in noted:
+        lock = FileLock(work.with_suffix(".lock"), blocking=False)
+        with suppress(Timeout, FileNotFoundError), lock:
+            if md5(record.read_bytes(), usedforsecurity=False).hexdigest() in noted:
                 forget_training(work)
 
 
@@ -53,10 +54,6 @@ def forget_training(work: Path) -> None:
     shutil.rmtree(over, ignore_errors=True)
     work.rename(over)
     shutil.rmtree(over, ignore_errors=True)
-
-
-def _md5(path: Path) -> str:
-    return md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def _noted(lock_file: Path) -> set[str]:

@@ -55,7 +55,7 @@ class ClassificationLearner(Learner):
             loss = loss + self.params.auxiliary * other
         return loss
 
-    def count(self, batch: tuple[Tensor, Tensor]) -> None:
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Count a batch, without the frames that only fill it."""
         images, labels = batch
         logits = self.model.logits(images.permute(0, 3, 1, 2)).float()

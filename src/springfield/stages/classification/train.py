@@ -1,12 +1,12 @@
 """Stage train: fine-tune with Lightning on every device there is."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from springfield.files import RemoteFile
 from springfield.machine.errors import UserError
@@ -48,16 +48,6 @@ class ModelParams:
     """Weights to start from, known by their hash; none: from scratch."""
 
 
-@dataclass(frozen=True)
-class Trained:
-    """The frames that are trained on."""
-
-    ids: list[str]
-    labels: NDArray[np.int64]
-    weights: NDArray[np.float64] | None
-    """How often each is drawn, relative to the others; none: each one once an epoch."""
-
-
 def run(params: "Params", paths: Paths, machine: Machine) -> None:
     """Train on train and augmented frames, keep the epoch with the best val score.
 
@@ -74,65 +64,50 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     from springfield.stages.classification.learner import ClassificationLearner
     from springfield.stages.classification.network import save_checkpoint
 
-    _check_auxiliary(params)
     pl.seed_everything(params.seed, verbose=False)
     classes, sides = read_split(paths.index, paths.split)
-    trained = _trained(sides["train"], classes, paths.augmented, params.train.balance)
+    train = _with_augmented(sides["train"], classes, paths.augmented)
     classifier = _classifier(params, classes, machine.weights)
     learner = ClassificationLearner(classifier, params.optimizer, params.train, params.seed)
-
-    def loaders(part: "Part") -> "tuple[DataLoader[Any], DataLoader[Any]]":
-        return _loaders(params, paths, trained, sides["val"], part)
-
+    loaders = partial(_loaders, params, paths, train, sides["val"])
     if fit(learner, loaders, machine, paths.training):
         learner.model.drop_auxiliary()
         save_checkpoint(learner.model, paths.checkpoint, machine.made_from)
 
 
-def _check_auxiliary(params: "Params") -> None:
-    size = params.train.input_size or params.model.input_size
-    if params.train.auxiliary and (
-        params.model.backbone != "inception_v3" or size < AUXILIARY_SIZE
-    ):
-        raise UserError(
-            f"train.auxiliary: only inception_v3 from {AUXILIARY_SIZE} pixels on has an auxiliary "
-            "head; set it to 0"
-        )
-
-
-def _trained(side: "Side", classes: list[str], augmented: Path, balance: float) -> Trained:
-    from springfield.images.batches import to_labels
+def _with_augmented(side: "Side", classes: list[str], augmented: Path) -> "Side":
+    from springfield.images.batches import Side, to_labels
 
     copies = pd.read_csv(augmented / "index.csv", keep_default_na=False, dtype=str)
     labels = np.concatenate([side.labels, to_labels(copies["class"], classes)])
-    counts = np.bincount(labels, minlength=len(classes))
-    weights = counts[labels] ** -balance if balance else None
-    return Trained(side.ids + copies["id"].to_list(), labels, weights)
+    return Side(side.ids + copies["id"].to_list(), labels)
 
 
 def _classifier(params: "Params", classes: list[str], weights: Path | None) -> "Classifier":
     from springfield.stages.classification.network import Architecture, Classifier, load_backbone
 
-    model = params.model
-    classifier = Classifier(
-        Architecture(
-            model.backbone, model.input_size, model.mean, model.std, classes, model.options
-        ),
-        model.drop_rate,
-        auxiliary=params.train.auxiliary > 0,
+    model, auxiliary = params.model, params.train.auxiliary > 0
+    size = params.train.input_size or model.input_size
+    if auxiliary and (model.backbone != "inception_v3" or size < AUXILIARY_SIZE):
+        raise UserError(
+            f"train.auxiliary: only inception_v3 from {AUXILIARY_SIZE} pixels on has an auxiliary "
+            "head; set it to 0"
+        )
+    architecture = Architecture(
+        model.backbone, model.input_size, model.mean, model.std, classes, model.options
     )
-    if params.train.input_size not in (None, model.input_size):
-        _check_takes(classifier, params.train.input_size)
+    classifier = Classifier(architecture, model.drop_rate, auxiliary=auxiliary)
+    if size != model.input_size:
+        _check_takes(classifier, size)
     if weights:
         load_backbone(classifier, weights)
     return classifier
 
 
-def _check_takes(model: "Classifier", size: int | None) -> None:
+def _check_takes(model: "Classifier", size: int) -> None:
     """See that a network made for one size of pictures can learn from another."""
     import torch
 
-    assert size
     try:
         with torch.inference_mode():
             model.eval().logits(torch.zeros(1, 3, size, size))
@@ -144,22 +119,21 @@ def _check_takes(model: "Classifier", size: int | None) -> None:
 
 
 def _loaders(
-    params: "Params", paths: Paths, trained: Trained, val: "Side", part: "Part"
+    params: "Params", paths: Paths, train: "Side", val: "Side", part: "Part"
 ) -> "tuple[DataLoader[Any], DataLoader[Any]]":
     from springfield.images.batches import Batches, Frames, loader
     from springfield.images.store import ImageStore
     from springfield.images.transforms import Augmentation
 
     size = params.train.input_size or params.model.input_size
-    online, pieces = params.augment.online, params.train.accumulate
     stores = [ImageStore(paths.images), ImageStore(paths.augmented / "images.arrow")]
-    augmentation = Augmentation(online, size) if online else None
+    augmentation = Augmentation(params.augment.online, size) if params.augment.online else None
     shares = (params.train.batch_size, part.rank, part.world)
-    shuffled = Batches(
-        len(trained.ids), *shares, weights=trained.weights, seed=params.seed, pieces=pieces
-    )
+    balance, pieces = params.train.balance, params.train.accumulate
+    weights = np.bincount(train.labels)[train.labels] ** np.float64(-balance) if balance else None
+    shuffled = Batches(len(train.ids), *shares, weights=weights, seed=params.seed, pieces=pieces)
     shuffled.set_epoch(part.epoch)
-    frames = Frames(stores, trained.ids, trained.labels, size, augmentation, params.seed)
+    frames = Frames(stores, train.ids, train.labels, size, augmentation, params.seed)
     whole = Frames(stores[:1], val.ids, val.labels, params.model.input_size)
     in_order = Batches(len(val.ids), *shares, pieces=pieces)
     return loader(frames, shuffled, part.workers), loader(whole, in_order, part.workers)
