@@ -34,8 +34,7 @@ class Pen:
     """Draws in units of a head: (0, 0) is its middle, 1 its radius, x grows where it looks."""
 
     def __init__(self, canvas: ImageDraw.ImageDraw, shot: Shot) -> None:
-        self.canvas = canvas
-        self.shot = shot
+        self.canvas, self.shot = canvas, shot
         self.line = max(1, round(shot.radius * 0.07))
 
     def _at(self, x: float, y: float) -> tuple[float, float]:

@@ -111,10 +111,8 @@ def _download(url: str, partial: Path, name: str) -> None:
                         have += len(chunk)
                         progress.advance(task, len(chunk))
     except urllib.error.HTTPError as error:
-        if (
-            error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
-        ):  # all of it was there already
-            return
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # all of it was there already
         raise UserError(f"cannot download {name}: {url} answers {error}") from error
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         raise UserError(

@@ -85,8 +85,8 @@ def draw_frame(name: str, shot: Shot, frame: int) -> Image.Image:
     canvas = ImageDraw.Draw(image)
     _scenery(canvas, shot)
     if shot.bystander:  # someone of the crowd, small and from behind: no face to know
-        side = replace(shot, x=(shot.x + WIDTH * 0.45) % WIDTH, radius=shot.radius * 0.5)
-        back = Pen(canvas, side)
+        x = (shot.x + WIDTH * 0.45) % WIDTH
+        back = Pen(canvas, replace(shot, x=x, radius=shot.radius * 0.5))
         back.shape([(-1.2, 4.5), (-1.0, 1.2), (1.0, 1.2), (1.2, 4.5)], CLOTHES[shot.detail % 7])
         back.oval(0, 0, 1.0, 1.1, CAST[name].hair if shot.detail % 2 else INK)
     moved = replace(
@@ -103,11 +103,10 @@ def draw_frame(name: str, shot: Shot, frame: int) -> Image.Image:
 
 
 def _new_shot(rng: np.random.Generator) -> Shot:
-    radius = float(rng.uniform(28, 46))
     return Shot(
+        radius=float(rng.uniform(28, 46)),
         x=float(rng.uniform(0.25, 0.75) * WIDTH),
         y=float(rng.uniform(0.4, 0.62) * HEIGHT),
-        radius=radius,
         facing=int(rng.choice([-1, 1])),
         skin=SKINS[int(rng.integers(len(SKINS)))],
         shirt=CLOTHES[int(rng.integers(len(CLOTHES)))],
