@@ -234,7 +234,7 @@ def test_values_that_make_no_sense_are_refused() -> None:
     with pytest.raises(UserError, match=r"lacks a group \(\?P<class>"):
         Layout("[^/]+/")
     with pytest.raises(UserError, match=r"RandomResizedCrop gets its size from model.input_size"):
-        OfflineParams(1, [{"name": "RandomResizedCrop", "size": [32, 32]}])
+        AugmentParams(OfflineParams(1, [{"name": "RandomResizedCrop", "size": [32, 32]}]), [])
 
 
 def test_zip_and_tar_yield_the_same_images(tmp_path: Path) -> None:

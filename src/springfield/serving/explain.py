@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from springfield.machine.progress import track
 from springfield.serving.predict import Predictor
@@ -52,16 +52,12 @@ def _log_odds(probabilities: NDArray[np.float32], position: int) -> NDArray[np.f
 
 def overlay(image: NDArray[np.uint8], falls: NDArray[np.float64]) -> Image.Image:
     """The picture, and beside it the same: red where most rests on it, pale where little does."""
-    picture = Image.fromarray(image)
-    scale = SHOWN / max(picture.size)
-    picture = picture.resize((round(scale * picture.width), round(scale * picture.height)))
+    picture = ImageOps.contain(Image.fromarray(image), (SHOWN, SHOWN))
     strength = np.clip(falls / max(falls.max(), 1e-6), 0, 1)
     mask = Image.fromarray((255 * strength).astype(np.uint8)).resize(
         picture.size, Image.Resampling.BICUBIC
     )
     white, red = (Image.new("RGB", picture.size, colour) for colour in ("white", (230, 30, 20)))
     pale = Image.blend(picture.convert("L").convert("RGB"), white, 0.4)
-    both = Image.new("RGB", (2 * picture.width, picture.height))
-    both.paste(picture)
-    both.paste(Image.composite(Image.blend(picture, red, 0.45), pale, mask), (picture.width, 0))
-    return both
+    marked = Image.composite(Image.blend(picture, red, 0.45), pale, mask)
+    return Image.fromarray(np.hstack([np.asarray(picture), np.asarray(marked)]))

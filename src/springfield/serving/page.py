@@ -4,12 +4,12 @@ import hashlib
 import io
 import json
 import re
-import shutil
 import threading
 import webbrowser
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path, PurePosixPath
+from mimetypes import MimeTypes
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from springfield.files import atomic
@@ -32,18 +32,8 @@ RUNTIME = (
 )
 """Of onnxruntime-web: the plain runtime, and the one with WebGPU."""
 PAGE_TYPES = (".html", ".css", ".mjs", ".js", ".svg", ".webmanifest")
-CONTENT_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".mjs": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".onnx": "application/octet-stream",
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
-    ".wasm": "application/wasm",
-    ".webmanifest": "application/manifest+json",
-}
+CONTENT_TYPES = MimeTypes()
+"""Python's own table, whatever this machine has configured."""
 ISOLATION = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -73,18 +63,14 @@ def site(web: Path, models: Path) -> Site:
     runtime = web / "node_modules/onnxruntime-web/dist"
     if not all((runtime / name).is_file() for name in RUNTIME):
         raise UserError(f"{runtime} is not installed; run 'make app', or 'npm ci' in {web}/")
-    for name in MODELS:
-        if not (models / name).is_file():
-            raise UserError(
-                f"{models / name} does not exist; run 'make repro' (or 'dvc pull') first"
-            )
+    for path in (models / name for name in MODELS):
+        if not path.is_file():
+            raise UserError(f"{path} does not exist; run 'make repro' (or 'dvc pull') first")
     content: Site = {path.name: path for path in sorted(web.iterdir()) if path.suffix in PAGE_TYPES}
     content |= {f"vendor/{name}": runtime / name for name in RUNTIME}
     content |= _samples()
-    description = {
-        "headers": headers(web),
-        "files": {name: _sha256(file) for name, file in content.items()},
-    }
+    hashes = {name: hashlib.sha256(_read(file)).hexdigest() for name, file in content.items()}
+    description = {"headers": headers(web), "files": hashes}
     content |= {f"models/{name}": models / name for name in MODELS}
     return content | {"site.json": json.dumps(description, indent=1).encode()}
 
@@ -109,10 +95,7 @@ def build(content: Site, folder: Path) -> None:
         for name, file in content.items():
             target = partial / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(file, bytes):
-                target.write_bytes(file)
-            else:
-                shutil.copyfile(file, target)
+            target.write_bytes(_read(file))
 
 
 def serve(content: Site, port: int, *, browser: bool) -> None:
@@ -131,21 +114,20 @@ def serve(content: Site, port: int, *, browser: bool) -> None:
     class Handler(SimpleHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def send_head(self) -> io.BufferedIOBase | None:  # type: ignore[override]
+        def send_head(self) -> io.BytesIO | None:
             name = unquote(urlsplit(self.path).path).removeprefix("/") or "index.html"
             try:
-                body = _open(content[name])
+                body = _read(content[name])
             except (KeyError, FileNotFoundError):  # a stage that runs takes its model away
                 self.send_error(HTTPStatus.NOT_FOUND)
                 return None
-            size = body.seek(0, io.SEEK_END)
-            body.seek(0)
             self.send_response(HTTPStatus.OK)
-            self.send_header("Content-Type", CONTENT_TYPES[PurePosixPath(name).suffix])
-            self.send_header("Content-Length", str(size))
+            kind = CONTENT_TYPES.guess_type(name)[0] or "application/octet-stream"
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
             self.send_header("Cache-Control", "no-cache")
             self.end_headers()
-            return body
+            return io.BytesIO(body)
 
         def end_headers(self) -> None:
             for header, value in sent.items():
@@ -191,14 +173,5 @@ def _samples() -> Site:
     return pictures
 
 
-def _open(file: Path | bytes) -> io.BufferedIOBase:
-    return io.BytesIO(file) if isinstance(file, bytes) else file.open("rb")
-
-
 def _read(file: Path | bytes) -> bytes:
     return file if isinstance(file, bytes) else file.read_bytes()
-
-
-def _sha256(file: Path | bytes) -> str:
-    with _open(file) as body:
-        return hashlib.file_digest(body, "sha256").hexdigest()

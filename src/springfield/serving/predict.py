@@ -12,8 +12,6 @@ from PIL import Image
 from springfield.images.decoding import decode
 from springfield.machine.errors import UserError
 
-MEGAPIXEL = 2**20
-
 
 class Predictor:
     """A model that `springfield export` wrote.
@@ -26,13 +24,8 @@ class Predictor:
         UserError: no such file, a damaged one, or not one of this project's.
     """
 
-    classes: list[str]
-    threshold: float
-    """The probability below which the model is unsure."""
-
     def __init__(self, path: Path | str, threads: int = 0) -> None:
-        path = Path(path)
-        if not path.is_file():
+        if not Path(path).is_file():
             raise UserError(f"{path} does not exist; 'dvc pull' or 'springfield pull' brings it")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -46,12 +39,13 @@ class Predictor:
         metadata = self.session.get_modelmeta().custom_metadata_map
         names = [i.name for i in (*self.session.get_inputs(), *self.session.get_outputs())]
         try:
-            self.classes = json.loads(metadata["classes"])
-            self.threshold = json.loads(metadata["threshold"])
+            self.classes: list[str] = json.loads(metadata["classes"])
+            self.threshold: float = json.loads(metadata["threshold"])
+            """The probability below which the model is unsure."""
+            if names != ["image", "probabilities"]:
+                raise ValueError(names)
         except (KeyError, ValueError) as error:
             raise UserError(f"{path} was not written by 'springfield export'") from error
-        if names != ["image", "probabilities"]:
-            raise UserError(f"{path} was not written by 'springfield export'")
         if self.session.get_outputs()[0].shape[-1] != len(self.classes):
             raise UserError(f"{path} has {len(self.classes)} names for another number of classes")
 
@@ -79,7 +73,7 @@ def pixels(picture: bytes) -> NDArray[np.uint8]:
         ValueError: it cannot be read; the text says why.
     """
     image = decode(picture)
-    k = math.isqrt(image.width * image.height // MEGAPIXEL)
+    k = math.isqrt(image.width * image.height // 2**20)
     return np.array(image.reduce(k) if k > 1 else image)
 
 
@@ -91,11 +85,12 @@ def find_pictures(paths: list[Path]) -> list[Path]:
     """
     found = []
     for path in paths:
-        inside = [path]
-        if path.is_dir():
-            suffixes = Image.registered_extensions()
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes)
-            if not inside:
-                raise UserError(f"{path} has no pictures")
+        if not path.is_dir():
+            found.append(path)
+            continue
+        suffixes = Image.registered_extensions()
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes)
+        if not inside:
+            raise UserError(f"{path} has no pictures")
         found += inside
     return found

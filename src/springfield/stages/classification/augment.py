@@ -33,9 +33,6 @@ class OfflineParams:
     transforms: list[dict[str, Any]]
     """albumentations transforms, each with its `name` and arguments."""
 
-    def __post_init__(self) -> None:
-        _check(self.transforms, "augment.offline.transforms")
-
 
 @dataclass
 class AugmentParams:
@@ -46,16 +43,18 @@ class AugmentParams:
     """albumentations transforms for every training image of every epoch."""
 
     def __post_init__(self) -> None:
-        _check(self.online, "augment.online")
-
-
-def _check(transforms: list[dict[str, Any]], key: str) -> None:
-    for transform in transforms:
-        if not isinstance(transform.get("name"), str):
-            raise UserError(f"{key}: each transform needs the 'name' of one of albumentations")
-        if "size" in transform:
-            # DVC leaves keys of this name out of what its run cache compares (dvc.stage.cache).
-            raise UserError(f"{key}: {transform['name']} gets its size from model.input_size")
+        offline = self.offline.transforms
+        lists = {"augment.offline.transforms": offline, "augment.online": self.online}
+        for key, transforms in lists.items():
+            for transform in transforms:
+                name = transform.get("name")
+                if not isinstance(name, str):
+                    raise UserError(
+                        f"{key}: each transform needs the 'name' of one of albumentations"
+                    )
+                if "size" in transform:
+                    # DVC leaves keys of this name out of what its run cache compares.
+                    raise UserError(f"{key}: {name} gets its size from model.input_size")
 
 
 def run(params: "Params", paths: Paths, machine: Machine) -> None:
@@ -85,7 +84,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         write_images(partial / "images.arrow", augmented())
         copies.to_csv(partial / "index.csv", index=False, lineterminator="\n")
     after = before.add(copies["class"].value_counts(), fill_value=0).astype(int)
-    examples = _examples(train, images, Augmentation(shown, size), params.seed)
+    examples = list(_examples(train, images, Augmentation(shown, size), params.seed))
     with atomic(paths.augment_picture) as partial:
         _plot(examples, before, after.reindex(before.index), partial)
 
@@ -101,14 +100,12 @@ def _plan(train: pd.DataFrame, floor: int) -> Iterator[tuple[str, str, str]]:
 
 def _examples(
     train: pd.DataFrame, images: ImageStore, augmentation: "Augmentation", seed: int
-) -> list[tuple[str, list[NDArray[np.uint8]]]]:
+) -> Iterator[tuple[str, list[NDArray[np.uint8]]]]:
     """The first frame of some classes, each with augmented versions of it."""
-    examples = []
     for label, frames in list(train.groupby("class"))[:SHOWN_ROWS]:
         image = images[frames["id"].iloc[0]]
         versions = [augmentation(image, seed, copy) for copy in range(SHOWN_COPIES)]
-        examples.append((str(label), [image, *versions]))
-    return examples
+        yield str(label), [image, *versions]
 
 
 def _plot(
@@ -117,29 +114,19 @@ def _plot(
     after: pd.Series,
     path: Path,
 ) -> None:
-    """Show originals (left) beside augmented copies, and class counts before and after.
-
-    Args:
-        examples: a class and its images, the original first.
-        before: frames of train by class.
-        after: the same with the copies.
-        path: PNG file to write.
-    """
+    """Show images of some classes, the original first, and class counts without and with copies."""
     from matplotlib.figure import Figure
 
-    columns = len(examples[0][1])
-    bars = 1.5 + 0.16 * len(before)
-    figure = Figure(figsize=(14, max(1.15 * len(examples), bars)), layout="constrained")
+    height = max(1.15 * len(examples), 1.5 + 0.16 * len(before))
+    figure = Figure(figsize=(14, height), layout="constrained")
     halves = figure.add_gridspec(1, 2, width_ratios=[3, 2])
     pictures, chart = figure.add_subfigure(halves[0]), figure.add_subfigure(halves[1])
-    grid = pictures.subplots(len(examples), columns, squeeze=False)
+    grid = pictures.subplots(len(examples), 1 + SHOWN_COPIES, squeeze=False)
     for row, (label, images) in zip(grid, examples, strict=True):
-        for number, (axes, image) in enumerate(zip(row, images, strict=True)):
+        for axes, image in zip(row, images, strict=True):
             axes.imshow(image)
-            axes.set_xticks([])
-            axes.set_yticks([])
-            if number == 0:
-                axes.set_ylabel(label.replace("_", "\n"), fontsize=7)
+            axes.set(xticks=[], yticks=[])
+        row[0].set_ylabel(label.replace("_", "\n"), fontsize=7)
     grid[0][0].set_title("original", fontsize=9)
     grid[0][1].set_title("augmented", fontsize=9)
     axes = chart.subplots()

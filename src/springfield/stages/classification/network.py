@@ -58,13 +58,11 @@ class Classifier(nn.Module):
             near = timm.list_models(f"*{architecture.backbone.split('_')[0]}*")[:3]
             hint = f"; near it: {', '.join(near)}" if near else ""
             raise UserError(f"model.backbone: timm has no '{architecture.backbone}'{hint}")
-        options = {**architecture.options, **({"aux_logits": True} if auxiliary else {})}
+        options = architecture.options | ({"aux_logits": True} if auxiliary else {})
+        number = len(architecture.classes)
         try:
             backbone = timm.create_model(
-                architecture.backbone,
-                num_classes=len(architecture.classes),
-                drop_rate=drop_rate,
-                **options,
+                architecture.backbone, num_classes=number, drop_rate=drop_rate, **options
             )
         except TypeError as error:
             raise UserError(f"model.options: {architecture.backbone}: {error}") from error
@@ -75,11 +73,8 @@ class Classifier(nn.Module):
 
     def resize(self, images: Tensor) -> Tensor:
         """Pixels (float, N x 3 x size x size, 0 to 255) of images (uint8, N x H x W x 3)."""
-        size = (self.architecture.input_size, self.architecture.input_size)
-        pixels = images.permute(0, 3, 1, 2).float()
-        return functional.interpolate(
-            pixels, size, mode="bilinear", antialias=True, align_corners=False
-        )
+        pixels, size = images.permute(0, 3, 1, 2).float(), self.architecture.input_size
+        return functional.interpolate(pixels, size, mode="bilinear", antialias=True)
 
     def heads(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Logits (N x classes) of the head, and of the auxiliary one if there is one.
@@ -175,8 +170,7 @@ def save_checkpoint(model: Classifier, folder: Path, made_from: dict[str, str]) 
 
 def made_from(folder: Path) -> dict[str, str]:
     """The hashes of the params, code and data that the checkpoint in a folder was made from."""
-    hashes: dict[str, str] = json.loads((folder / "made_from.json").read_text())
-    return hashes
+    return dict(json.loads((folder / "made_from.json").read_text()))
 
 
 def load_checkpoint(folder: Path) -> Classifier:
