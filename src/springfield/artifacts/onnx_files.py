@@ -32,15 +32,14 @@ def write_onnx(
     """Write a network in fp32; `image` (H x W x 3) is an example of what it takes."""
     import torch
 
-    dimensions = {name: torch.export.Dim(name) for name in ("batch", "height", "width")}
-    example = torch.from_numpy(np.stack([image, image]))
+    dimensions = [torch.export.Dim(name) for name in ("batch", "height", "width")]
     program = torch.onnx.export(
         network,
-        (example,),
+        (torch.from_numpy(np.stack([image, image])),),
         input_names=["image"],
         output_names=["probabilities"],
         opset_version=opset,
-        dynamic_shapes=({0: dimensions["batch"], 1: dimensions["height"], 2: dimensions["width"]},),
+        dynamic_shapes=(dict(enumerate(dimensions)),),
         dynamo=True,
         verbose=False,
     )
@@ -51,14 +50,12 @@ def write_onnx(
 
 def _save(proto: Any, path: Path, metadata: dict[str, str]) -> None:
     """Save without what differs from run to run (traces of the exporter's source)."""
-    for node in proto.graph.node:
-        del node.metadata_props[:]
+    graph = proto.graph
+    values = (*graph.value_info, *graph.input, *graph.output, *graph.initializer)
+    for part in (*graph.node, *values, graph, proto):
+        del part.metadata_props[:]
+    for node in graph.node:
         node.doc_string = ""
-    for value in (*proto.graph.value_info, *proto.graph.input, *proto.graph.output):
-        del value.metadata_props[:]
-    for tensor in proto.graph.initializer:
-        del tensor.metadata_props[:]
-    del proto.graph.metadata_props[:], proto.metadata_props[:]
     onnx.helper.set_model_props(proto, metadata)
     onnx.save(proto, path)
 
@@ -105,8 +102,7 @@ def quantize(
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Frames(quantization.CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.rest = ({"image": frame} for frame in track(frames, "Calibrating int8"))
+        rest = ({"image": frame} for frame in track(frames, "Calibrating int8"))
 
         def get_next(self) -> dict[str, Any] | None:
             return next(self.rest, None)

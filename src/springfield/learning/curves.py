@@ -23,8 +23,8 @@ def curves_plot(training: Path, path: Path) -> None:
         "share of time waiting for data": ["waiting_share"],
     }
     figure = Figure(figsize=(4 * len(panels), 3.6), layout="constrained")
-    for position, (title, columns) in enumerate(panels.items(), start=1):
-        axes = figure.add_subplot(1, len(panels), position)
+    every = figure.subplots(1, len(panels))
+    for axes, (title, columns) in zip(every, panels.items(), strict=True):
         for column, colour in zip(columns, ("tab:blue", "tab:orange"), strict=False):
             label = column.replace("_", " ")
             axes.plot(table["epoch"] + 1, table[column], "o-", ms=3, color=colour, label=label)

@@ -83,9 +83,10 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     """
     from springfield.images.batches import read_split
     from springfield.images.store import ImageStore
+    from springfield.learning.curves import curves_plot
     from springfield.scoring import calibration
     from springfield.stages.classification.network import load_checkpoint
-    from springfield.stages.classification.plots import write_plots
+    from springfield.stages.classification.plots import write_csv, write_plots
 
     model = load_checkpoint(paths.checkpoint).to(machine.hardware.device)
     images = ImageStore(paths.images)
@@ -105,13 +106,11 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         result["baseline"] = _baseline(images, sides)
     with atomic(paths.evaluation, directory=True) as partial:
         predictions = _predictions(test, classes, groups)
-        predictions.to_csv(
-            partial / "predictions.csv", index=False, lineterminator="\n", float_format="%.5f"
-        )
+        write_csv(predictions, partial / "predictions.csv")
         _mistakes_page(predictions, index["source"], images, partial / "mistakes.html")
         write_plots(test.labels, test.before, test.after, classes, threshold, partial)
         _looks(model, images, predictions, partial)
-        _curves(paths.training, partial)
+        curves_plot(paths.training, partial / "curves.png")
     write_json(paths.calibration, {"temperature": temperature, "threshold": threshold})
     write_json(paths.metrics, result)
 
@@ -138,30 +137,26 @@ def _result(
 
     result: dict[str, Any] = {}
     by_class: dict[str, Any] = {}
-    for side in track(list(answers), "Intervals"):
-        a = answers[side]
+    for side, a in track(list(answers.items()), "Intervals"):
         ends = scores.intervals(a.labels, a.predicted, a.groups, len(classes), rng)
         result[side] = {
             **scores.scores(a.labels, a.predicted),
-            **{
-                f"{name}_{end}": float(value)
-                for name in ("accuracy", "macro_f1")
-                for end, value in zip(("low", "high"), ends[name], strict=True)
-            },
+            **_ends({name: ends[name] for name in ("accuracy", "macro_f1")}),
             **_confidence(a, temperature, threshold),
         }
         by_class[side] = [
-            {
-                **row,
-                **{
-                    f"{name}_{end}": float(ends[name][i][position])
-                    for name in ("precision", "recall", "f1")
-                    for i, end in enumerate(("low", "high"))
-                },
-            }
-            for position, row in enumerate(scores.scores_by_class(a.labels, a.predicted, classes))
+            row | _ends({name: ends[name][:, place] for name in ("precision", "recall", "f1")})
+            for place, row in enumerate(scores.scores_by_class(a.labels, a.predicted, classes))
         ]
     return {**result, "per_class": by_class}
+
+
+def _ends(intervals: dict[str, NDArray[np.float64]]) -> dict[str, float]:
+    return {
+        f"{name}_{end}": float(value)
+        for name, interval in intervals.items()
+        for end, value in zip(("low", "high"), interval, strict=True)
+    }
 
 
 def _confidence(answers: Answers, temperature: float, threshold: float) -> dict[str, float]:
@@ -208,32 +203,20 @@ def _mistakes_page(
     write_mistakes_page(shown, len(wrong), len(predictions), path)
 
 
-def _curves(training: Path, folder: Path) -> None:
-    from springfield.learning.curves import curves_plot
-
-    curves_plot(training, folder / "curves.png")
-
-
 def _looks(
     model: "Classifier", images: "ImageStore", predictions: pd.DataFrame, folder: Path
 ) -> None:
     """Pictures of what the network makes of some test frames, and of what is inside it."""
-    from springfield.stages.classification.inside import (
-        convolutions,
-        feature_maps_plot,
-        filters_plot,
-    )
+    from springfield.stages.classification import inside
     from springfield.stages.classification.plots import predictions_plot
 
     places = np.linspace(0, len(predictions) - 1, min(SHOWN, len(predictions))).astype(int)
     shown = predictions.iloc[places]
     pictures = [images[image_id] for image_id in shown["id"]]
-    names, predicted = shown["class"].to_list(), shown["predicted"].to_list()
-    answers = predictions_plot(pictures, names, predicted, shown["confidence"].to_list())
-    figures = {"examples": answers}
-    if convolutions(model):
-        figures["filters"] = filters_plot(model)
-        figures["feature_maps"] = feature_maps_plot(model, pictures[0])
+    figures = {"examples": predictions_plot(pictures, shown)}
+    if inside.convolutions(model):
+        figures["filters"] = inside.filters_plot(model)
+        figures["feature_maps"] = inside.feature_maps_plot(model, pictures[0])
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", metadata={"Software": None})
 

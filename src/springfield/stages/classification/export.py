@@ -17,7 +17,6 @@ from springfield.machine.progress import console, track
 if TYPE_CHECKING:
     from springfield.artifacts.onnx_files import Classify
     from springfield.config import Params
-    from springfield.images.batches import Side
     from springfield.images.store import ImageStore
 
 TOLD = ("data", "split", "augment", "model", "optimizer", "train")
@@ -71,13 +70,10 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     import torch
 
     from springfield.artifacts.card import model_card
+    from springfield.artifacts.onnx_files import write_onnx
     from springfield.images.batches import read_split
     from springfield.images.store import ImageStore
-    from springfield.stages.classification.network import (
-        Probabilities,
-        load_checkpoint,
-        made_from,
-    )
+    from springfield.stages.classification.network import Probabilities, load_checkpoint, made_from
 
     model = load_checkpoint(paths.checkpoint)
     _, sides = read_split(paths.index, paths.split)
@@ -96,22 +92,32 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         with torch.inference_mode():
             return np.asarray(network(torch.from_numpy(batch)).numpy(), np.float32)
 
-    images = ImageStore(paths.images)
+    images, test = ImageStore(paths.images), sides["test"]
+    expected = _predict(checkpoint, images, test.ids, "the checkpoint")
+    tested = Tested(images, test.ids, test.labels, expected)
     with atomic(paths.onnx) as fp32, atomic(paths.int8) as int8:
-        tested, fidelity = _write_fp32(
-            network, checkpoint, images, sides["test"], params.export.opset, fp32, metadata
-        )
+        with console.status("Writing ONNX"):
+            write_onnx(network, images[test.ids[0]], params.export.opset, fp32, metadata)
+        same, difference = _prove(tested, checkpoint, fp32)
         calibrating = _calibrating(params, images, sides["train"].ids)
-        fidelity |= _write_int8(tested, fp32, calibrating, int8, metadata)
+        accuracy, in_float = _write_int8(tested, fp32, calibrating, int8, metadata)
     described = {
         **contract,
         **_interface(contract["classes"], model.architecture.input_size),
         "backbone": model.architecture.backbone,
-        "files": {path.name: sha256(path) for path in (paths.onnx, paths.int8)},
+        "files": {file.name: sha256(file) for file in (paths.onnx, paths.int8)},
         "made_from": hashes,
         "run_id": json.loads(paths.run.read_text())["run_id"] if paths.run.exists() else "",
     }
-    report = _report(tested, fidelity, paths.onnx, paths.int8)
+    files = {"fp32": paths.onnx, "int8": paths.int8}
+    report = {
+        "test_frames": len(test.ids),
+        "top1_agreement": same,
+        "largest_difference": difference,
+        "accuracy": {"checkpoint": tested.accuracy, "int8": accuracy},
+        "megabytes": {kind: round(file.stat().st_size / 1e6, 1) for kind, file in files.items()},
+        "int8_layers_in_float": in_float,
+    }
     write_json(paths.description, described)
     write_json(paths.export_report, report)
     with atomic(paths.card) as partial:
@@ -120,42 +126,24 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         partial.write_text(model_card(chosen, described, scores, report, frames))
 
 
-def _write_fp32(
-    network: Any,
-    checkpoint: "Classify",
-    images: "ImageStore",
-    test: "Side",
-    opset: int,
-    path: Path,
-    metadata: dict[str, str],
-) -> tuple[Tested, dict[str, Any]]:
-    """Write the network; how far it agrees with the checkpoint on the test frames.
+def _prove(tested: Tested, checkpoint: "Classify", path: Path) -> tuple[float, float]:
+    """How far a file agrees with the checkpoint: see `agreement`.
 
     Raises:
         UserError: too little.
     """
-    from springfield.artifacts.onnx_files import (
-        MAX_DIFFERENCE,
-        agreement,
-        check_batches,
-        open_onnx,
-        write_onnx,
-    )
+    from springfield.artifacts.onnx_files import MAX_DIFFERENCE, agreement, check_batches, open_onnx
 
-    first = images[test.ids[0]]
-    with console.status("Writing ONNX"):
-        write_onnx(network, first, opset, path, metadata)
-    check_batches(open_onnx(path), first, checkpoint)
-    expected = _predict(checkpoint, images, test.ids, "the checkpoint")
-    found = _predict(open_onnx(path), images, test.ids, "ONNX fp32")
-    same, difference = agreement(expected, found)
+    classify = open_onnx(path)
+    check_batches(classify, tested.images[tested.ids[0]], checkpoint)
+    found = _predict(classify, tested.images, tested.ids, "ONNX fp32")
+    same, difference = agreement(tested.expected, found)
     if same < MIN_AGREEMENT or difference > MAX_DIFFERENCE:
         raise UserError(
             f"export: the ONNX file is not the checkpoint: top-1 agrees on {same:.2%}, "
             f"probabilities differ by up to {difference:.1g}"
         )
-    tested = Tested(images, test.ids, test.labels, expected)
-    return tested, {"top1_agreement": same, "largest_difference": difference}
+    return same, difference
 
 
 def _calibrating(params: "Params", images: "ImageStore", ids: list[str]) -> list[NDArray[np.uint8]]:
@@ -171,8 +159,8 @@ def _write_int8(
     calibrating: list[NDArray[np.uint8]],
     path: Path,
     metadata: dict[str, str],
-) -> dict[str, Any]:
-    """Quantise the network, as much of it as keeps its accuracy.
+) -> tuple[float, list[str]]:
+    """Quantise the network, as much of it as keeps its accuracy; that, and the layers left out.
 
     Raises:
         UserError: none of it does.
@@ -193,7 +181,7 @@ def _write_int8(
         )
     if kept:
         console.print(f"int8 keeps {len(kept)} sensitive layers in float", highlight=False)
-    return {"int8_accuracy": accuracy, "int8_layers_in_float": kept}
+    return accuracy, kept
 
 
 def _interface(classes: list[str], size: int) -> dict[str, Any]:
@@ -205,20 +193,6 @@ def _interface(classes: list[str], size: int) -> dict[str, Any]:
         },
         "output": {"name": "probabilities", "dtype": "float32", "shape": ["N", len(classes)]},
     }  # fmt: skip
-
-
-def _report(tested: Tested, fidelity: dict[str, Any], fp32: Path, int8: Path) -> dict[str, Any]:
-    return {
-        "test_frames": len(tested.ids),
-        "top1_agreement": fidelity["top1_agreement"],
-        "largest_difference": fidelity["largest_difference"],
-        "accuracy": {"checkpoint": tested.accuracy, "int8": fidelity["int8_accuracy"]},
-        "megabytes": {
-            name: round(path.stat().st_size / 1e6, 1)
-            for name, path in (("fp32", fp32), ("int8", int8))
-        },
-        "int8_layers_in_float": fidelity["int8_layers_in_float"],
-    }
 
 
 def _predict(

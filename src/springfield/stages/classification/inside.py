@@ -1,5 +1,6 @@
 """What is inside a network: the filters of its convolutions, and what they make of a picture."""
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +30,7 @@ def filters(model: "Classifier", layer: str) -> NDArray[np.float32]:
     Raises:
         KeyError: there is no such convolution.
     """
-    return np.asarray(convolutions(model)[layer].weight.detach().float().cpu(), np.float32)
+    return np.asarray(convolutions(model)[layer].weight.float().numpy(force=True))
 
 
 def feature_maps(
@@ -40,21 +41,16 @@ def feature_maps(
     Raises:
         KeyError: there is no such convolution.
     """
+    modules: dict[nn.Module, str] = {convolutions(model)[name]: name for name in layers}
     found: dict[str, NDArray[np.float32]] = {}
 
-    def keep(name: str) -> torch.utils.hooks.RemovableHandle:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            found[name] = np.asarray(output[0].float().cpu(), np.float32)
+    def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        found[modules[module]] = output[0].float().numpy(force=True)
 
-        return convolutions(model)[name].register_forward_hook(hook)
-
-    hooks = [keep(name) for name in layers]
-    try:
-        with torch.inference_mode():
-            model.eval()(torch.from_numpy(image)[None].to(model.mean.device))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with ExitStack() as hooks, torch.inference_mode():
+        for module in modules:
+            hooks.enter_context(module.register_forward_hook(keep))
+        model.eval()(torch.from_numpy(image)[None].to(model.mean.device))
     return found
 
 
@@ -66,23 +62,25 @@ def filters_plot(model: "Classifier", layer: str = "") -> Figure:
     layer = layer or next(iter(convolutions(model)))
     weights = filters(model, layer)
     count, inputs = weights.shape[:2]
-    weights = weights[:SHOWN_FILTERS]
-    if inputs == 3:
-        pictures = _scaled(weights)
+    if inputs in (1, 3):
+        weights = weights[:SHOWN_FILTERS]
+        columns, layout = min(len(weights), 16), ""
     else:
-        weights = weights if inputs == 1 else weights[:SHOWN_INPUTS]
-        planes = weights[:, :SHOWN_INPUTS].reshape(-1, *weights.shape[2:])
+        weights = weights[:SHOWN_INPUTS, :SHOWN_INPUTS]
+        columns = weights.shape[1]
+        layout = f": a row each, a column for each of {columns} inputs"
+    if inputs == 3:  # each from 0 to 1, its middle grey where the weight is 0
+        largest = np.abs(weights).max(axis=(1, 2, 3), keepdims=True)
+        pictures = 0.5 + weights / np.maximum(2 * largest, 1e-12)
+    else:
+        planes = weights.reshape(-1, *weights.shape[2:])
         limit = max(float(np.abs(planes).max()), 1e-12)
         pictures = coloured(0.5 + planes / (2 * limit), "RdBu_r")
-    columns = min(len(pictures), min(inputs, SHOWN_INPUTS) if inputs not in (1, 3) else 16)
     shown = f", {len(weights)} of them shown" if len(weights) < count else ""
-    if inputs not in (1, 3):
-        shown += f": a row each, a column for each of {min(inputs, SHOWN_INPUTS)} inputs"
-    grid = picture_grid(pictures, columns)
     rows = -(-len(pictures) // columns)
     figure = Figure(figsize=(0.6 * columns, 0.6 * rows + 0.5), layout="constrained")
-    show(figure.add_subplot(), grid)
-    figure.suptitle(f"{count} filters of {layer}{shown}", fontsize=9)
+    show(figure.add_subplot(), picture_grid(pictures, columns))
+    figure.suptitle(f"{count} filters of {layer}{shown}{layout}", fontsize=9)
     return figure
 
 
@@ -110,9 +108,3 @@ def feature_maps_plot(
         axes = figure.add_subplot(cells[row, 1])
         show(axes, grid, f"{name}: {' x '.join(map(str, planes.shape))}")
     return figure
-
-
-def _scaled(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each filter (N x 3 x H x W) from 0 to 1, its middle grey where the weight is 0."""
-    largest = np.abs(weights).max(axis=(1, 2, 3), keepdims=True)
-    return np.asarray(0.5 + weights / np.maximum(2 * largest, 1e-12), np.float32)

@@ -18,8 +18,8 @@ BINS = 15
 """Of the reliability."""
 SMALLEST = 48
 """Pixels of a picture in a grid, about."""
-TILE, TILE_GAP = 96, 24
-"""Pixels of a picture of a frame, and between them, where the names are."""
+TILE, TILE_GAP, TILES = 96, 24, 8
+"""Pixels of a picture of a frame, and between them, where the names are; pictures a row."""
 
 
 def write_plots(
@@ -54,21 +54,23 @@ def write_plots(
             # The curve has a point a frame; a hundred draw the same line.
             kept = len(recall) - 1 - np.searchsorted(recall[::-1], np.linspace(0, 1, 101))
             curves[name] = pd.DataFrame({"recall": recall[kept], "precision": precision[kept]})
-    curves["all"].to_csv(
-        folder / "precision_recall.csv", index=False, lineterminator="\n", float_format="%.5f"
-    )
+    write_csv(curves["all"], folder / "precision_recall.csv")
     precision_recall_plot(curves, "all", folder / "precision_recall.png")
 
     bins = []
     for calibrated, probabilities in (("no", before), ("yes", after)):
         confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
         for place in np.array_split(np.argsort(confidence, kind="stable"), BINS):
-            if len(place):
-                row = (calibrated, confidence[place].mean(), right[place].mean(), len(place))
-                bins.append(row)
+            if n := len(place):
+                bins.append((calibrated, confidence[place].mean(), right[place].mean(), n))
     table = pd.DataFrame(bins, columns=["calibrated", "confidence", "accuracy", "n"])
-    table.to_csv(folder / "reliability.csv", index=False, lineterminator="\n", float_format="%.5f")
+    write_csv(table, folder / "reliability.csv")
     reliability_plot(table, threshold, folder / "reliability.png")
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table without its index, to five decimals."""
+    table.to_csv(path, index=False, lineterminator="\n", float_format="%.5f")
 
 
 def confusion_plot(confusion: NDArray[np.int64], classes: list[str], path: Path) -> None:
@@ -143,46 +145,30 @@ def reliability_plot(bins: pd.DataFrame, threshold: float, path: Path) -> None:
     figure.savefig(path, format="png", metadata={"Software": None})
 
 
-def predictions_plot(
-    images: list[NDArray[np.uint8]],
-    names: list[str],
-    predicted: list[str],
-    confidences: list[float],
-    columns: int = 8,
-) -> Figure:
+def predictions_plot(images: list[NDArray[np.uint8]], answers: pd.DataFrame) -> Figure:
     """Draw pictures with their true names, and what they are taken for: red where that is wrong.
 
     Args:
-        images: RGB, H x W x 3 each.
-        names: the true ones.
-        predicted: the names that the model gives.
-        confidences: its probabilities of these.
-        columns: pictures a row.
+        images: RGB, H x W x 3 each; their middle is drawn, a square.
+        answers: a row each, with `class`, `predicted` and its `confidence`.
     """
-    tile = np.stack([np.asarray(_tile(image)) for image in images]).transpose(0, 3, 1, 2) / 255
-    grid = picture_grid(tile, columns, TILE_GAP)
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(1.5 * columns, 1.5 * rows + 0.5), layout="constrained")
+    middles = [ImageOps.fit(Image.fromarray(image), (TILE, TILE)) for image in images]
+    tiles = np.stack([np.asarray(middle) for middle in middles])
+    rows = -(-len(images) // TILES)
+    figure = Figure(figsize=(1.5 * TILES, 1.5 * rows + 0.5), layout="constrained")
     figure.suptitle("above: what it is; below: what the model says, red where it is wrong")
     axes = figure.add_subplot()
-    show(axes, grid)
-    for number, (name, answer, confidence) in enumerate(
-        zip(names, predicted, confidences, strict=True)
-    ):
-        row, column = divmod(number, columns)
-        lines = (name, f"{answer} {confidence:.0%}")
+    show(axes, picture_grid(tiles.transpose(0, 3, 1, 2) / 255, TILES, TILE_GAP))
+    columns = (answers[name] for name in ("class", "predicted", "confidence"))
+    for number, (name, answer, confidence) in enumerate(zip(*columns, strict=True)):
+        row, column = divmod(number, TILES)
         axes.text(
             TILE_GAP + (TILE + TILE_GAP) * column + TILE / 2,
             TILE_GAP + (TILE + TILE_GAP) * row - 1,
-            "\n".join(line.replace("_", " ") for line in lines),
+            f"{name}\n{answer} {confidence:.0%}".replace("_", " "),
             ha="center", va="bottom", fontsize=7, color="black" if name == answer else "tab:red",
         )  # fmt: skip
     return figure
-
-
-def _tile(image: NDArray[np.uint8]) -> Image.Image:
-    """The middle of the picture, a square."""
-    return ImageOps.fit(Image.fromarray(image), (TILE, TILE))
 
 
 def picture_grid(pictures: NDArray[np.floating], columns: int, gap: int = 4) -> NDArray[np.float32]:

@@ -1,8 +1,10 @@
 """Scores of a classifier."""
 
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support
 
@@ -25,21 +27,13 @@ def scores(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> dict[str,
 
 def scores_by_class(
     labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: list[str]
-) -> list[dict[str, Any]]:
+) -> list[dict[Any, Any]]:
     """Precision, recall and F1 of each class, and how many frames of it there are."""
-    columns = precision_recall_fscore_support(
+    precision, recall, f1, n = precision_recall_fscore_support(
         labels, predicted, labels=range(len(classes)), zero_division=0
     )
-    return [
-        {
-            "class": name,
-            "n": int(n),
-            "precision": float(precision),
-            "recall": float(recall),
-            "f1": float(f1),
-        }
-        for name, precision, recall, f1, n in zip(classes, *columns, strict=True)
-    ]
+    rows = {"class": classes, "n": n, "precision": precision, "recall": recall, "f1": f1}
+    return pd.DataFrame(rows).to_dict("records")
 
 
 def intervals(
@@ -63,9 +57,7 @@ def intervals(
         `macro_f1`, `precision`, `recall` and `f1`.
     """
     cells = labels * classes + predicted
-    draws: dict[str, list[Any]] = {
-        name: [] for name in ("accuracy", "macro_f1", "precision", "recall", "f1")
-    }
+    draws: dict[str, list[Any]] = defaultdict(list)
     for weights in group_weights(groups, rng):
         confusion = np.bincount(cells, weights, classes**2).reshape(classes, classes)
         hits, true, named = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
