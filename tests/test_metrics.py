@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from springfield.artifacts.onnx_files import Classify, agreement, check_batches
+from springfield.machine.errors import UserError
 from springfield.scoring.calibration import (
     calibration_error,
     cross_entropy,
@@ -85,3 +88,21 @@ def test_the_paired_test_counts_groups_not_frames() -> None:
     assert paired_test(wrong, right, np.arange(80) // 20) == pytest.approx(2 / 2**4)
     assert paired_test(wrong, right, np.zeros(80, np.int64)) == 1
     assert paired_test(right, right, np.arange(80)) == 1
+
+
+def giving(answer: NDArray[np.float32]) -> Classify:
+    """What gives these probabilities for any picture."""
+    return lambda batch: np.repeat(answer[None], len(batch), axis=0)
+
+
+@pytest.mark.parametrize("wrong", ["the checkpoint", "the ONNX file", "both"])
+def test_what_is_no_number_agrees_with_nothing(wrong: str) -> None:
+    good = np.array([0.75, 0.25], np.float32)
+    bad = np.array([np.nan, np.nan], np.float32)
+    expected = good if wrong == "the ONNX file" else bad
+    found = good if wrong == "the checkpoint" else bad
+    same, difference = agreement(expected[None], found[None])
+    assert not same
+    assert not difference <= 1
+    with pytest.raises(UserError, match="wrong for a batch of 1"):
+        check_batches(giving(found), np.zeros((6, 6, 3), np.uint8), giving(expected))

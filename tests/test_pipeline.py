@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import math
 import shutil
 import time
 
@@ -13,6 +14,7 @@ import onnxruntime
 import pytest
 from huggingface_hub import ModelCard
 from mlflow.tracking import MlflowClient
+from safetensors.torch import save_file
 
 from springfield.images.store import ImageStore
 
@@ -125,6 +127,21 @@ def test_the_card_is_one_that_hubs_read(done: Project) -> None:
     assert card.data.license == "other"
     for row in metrics["per_class"]["test"]:
         assert f"| {row['class']} | {row['n']} |" in card.text
+
+
+def test_a_checkpoint_that_gives_no_numbers_is_refused(finished: Project) -> None:
+    """Comparing with what is no number is false, and false was taken for equal."""
+    scores = (finished.path / "reports/metrics.json").read_text()
+    weights = finished.weights()
+    weights["backbone.fc.bias"][0] = math.nan
+    save_file(weights, finished.path / "models/checkpoint/model.safetensors")
+    for stage, told in (
+        ("evaluate", "the checkpoint gives no numbers for"),
+        ("export", "wrong for a batch of 1"),
+    ):
+        line = finished.springfield(stage, status=1).strip().splitlines()[-1]
+        assert told in line
+    assert (finished.path / "reports/metrics.json").read_text() == scores
 
 
 def test_a_registered_version_is_a_model_of_mlflow(done: Project) -> None:

@@ -1,6 +1,7 @@
 """Champion and challenger in a real store, and models pulled from a real server."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -27,13 +28,20 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return uri
 
 
-def version(store: str, right: int, alias: str, lr: str = "0.1", frames: int = FRAMES) -> str:
+def version(
+    store: str,
+    right: int,
+    alias: str,
+    lr: str = "0.1",
+    frames: int = FRAMES,
+    score: float | None = None,
+) -> str:
     """Register a model that named the first `right` of the test frames rightly."""
     client = MlflowClient(store)
     run_id = client.create_run("0").info.run_id
     client.log_param(run_id, "optimizer.lr", lr)
-    for score in COMPARED:
-        client.log_metric(run_id, f"test_{score}", right / frames)
+    for name in COMPARED:
+        client.log_metric(run_id, f"test_{name}", right / frames if score is None else score)
     ids = [f"{i:03d}" for i in range(frames)]
     named = np.where(np.arange(frames) < right, "cat", "dog")
     table = pd.DataFrame({"id": ids, "group": ids, "class": "cat", "predicted": named})
@@ -81,6 +89,14 @@ def test_another_is_refused_unless_forced(store: str, right: int, frames: int, t
     assert champion(store) == old
     promote(store, "drawn", force=True)
     assert champion(store) == new
+
+
+def test_a_score_that_is_no_number_is_no_better(store: str) -> None:
+    old = version(store, 30, "champion")
+    version(store, 5, "challenger", score=math.nan)
+    with pytest.raises(UserError, match="no better"):
+        promote(store, "drawn", force=False)
+    assert champion(store) == old
 
 
 def test_without_a_challenger_there_is_nothing_to_compare(store: str) -> None:

@@ -56,9 +56,11 @@ def atomic(path: Path, *, directory: bool = False) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as indented JSON, whole or not at all."""
+    """Write `content` as indented JSON, whole or not at all; NaN, which JSON lacks, is an error."""
     with atomic(path) as partial:
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        partial.write_text(
+            json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        )
 
 
 def sha256(path: Path) -> str:

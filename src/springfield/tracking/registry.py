@@ -148,11 +148,11 @@ def promote(uri: str, data: str, *, force: bool) -> Comparison:
         if found.p is None:
             raise UserError(f"{refused}the champion was tested on other frames{instead}")
         gain = found.challenger.scores["accuracy"] - found.champion.scores["accuracy"]
-        if gain <= 0:
+        if not gain > 0:  # also where a score is missing: it is NaN
             raise UserError(
                 f"{refused}its test accuracy is no better ({gain:+.4f}, p = {found.p:.2g}){instead}"
             )
-        if found.p >= SIGNIFICANT:
+        if not found.p < SIGNIFICANT:
             raise UserError(
                 f"{refused}a gain of {gain:+.4f} may be chance (p = {found.p:.2g}){instead}"
             )

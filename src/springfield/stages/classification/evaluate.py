@@ -79,7 +79,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     training's curves.
 
     Raises:
-        UserError: there is no checkpoint.
+        UserError: there is no checkpoint, or it gives no numbers.
     """
     from springfield.images.batches import read_split
     from springfield.images.store import ImageStore
@@ -224,7 +224,11 @@ def _looks(
 def _logits(
     model: "Classifier", images: "ImageStore", ids: list[str], side: str
 ) -> NDArray[np.float32]:
-    """Logits (N x classes) of frames, each resized by the model itself as in the export."""
+    """Logits (N x classes) of frames, each resized by the model itself as in the export.
+
+    Raises:
+        UserError: some are no numbers, which no score would tell.
+    """
     import torch
 
     device = model.mean.device
@@ -237,6 +241,11 @@ def _logits(
             batches.append(model.logits(pixels).float().cpu().numpy())
     logits = np.concatenate(batches)
     assert len(logits) == len(ids)
+    if bad := int((~np.isfinite(logits)).any(1).sum()):
+        raise UserError(
+            f"the checkpoint gives no numbers for {bad} of {len(ids)} {side} frames; train it "
+            "again with a lower optimizer.lr or another train.precision"
+        )
     return logits
 
 
