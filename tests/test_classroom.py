@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +16,15 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
 from mlflow.tracking import MlflowClient
 
 from springfield import pipeline
 from springfield.config import Params, compose, load
 from springfield.images.formats import Layout, labelled_records
+from springfield.images.lettering import lettering
 from springfield.images.store import ImageStore
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
@@ -92,6 +97,38 @@ def test_each_experiment_runs_from_download_to_onnx(
     for name in ("examples", "filters", "feature_maps", "confusion"):
         picture = matplotlib.image.imread(tmp_path / f"reports/evaluate/{name}.png")
         assert picture[..., :3].std() > 0.02, name
+
+
+def test_class_names_are_drawn_as_they_are(
+    classroom: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Not as mathematics; in a font that has their letters, or it is said that there is none."""
+
+    def read(*_: object) -> None:
+        raise AssertionError("a name is read as mathematics")
+
+    monkeypatch.setattr(MathTextParser, "parse", read)
+    manager = font_manager.fontManager
+    own = [font for font in manager.ttflist if "mpl-data" in font.fname]  # no Noto
+    monkeypatch.setattr(manager, "ttflist", own)
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    params = chosen(classroom, tmp_path, "experiment=mnist", *SMALL)
+    for layout in params.data.layout:
+        layout.classes[:5] = ["$5_$10", "$^$", "a cat, 猫", "a smile, ⌒", "кот"]
+    machine = Machine(params.hardware, classroom, "mirror", tmp_path / ".springfield")
+    for name in pipeline.STAGES[:-1]:
+        pipeline.run(params, Paths.within(tmp_path), machine, name)
+        told = "no font of this machine has 猫: " in capsys.readouterr().err
+        assert told == (name in ("augment", "evaluate")), name
+
+    with lettering(["⌒"]):
+        warnings.simplefilter("error")  # a glyph that is missing is one
+        figure = Figure()
+        figure.text(0, 0, "⌒")
+        figure.savefig(io.BytesIO())
 
 
 def test_an_archive_and_the_files_in_it_are_the_same_data(classroom: Path, tmp_path: Path) -> None:

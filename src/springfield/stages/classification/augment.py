@@ -63,6 +63,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     Writes: `images.arrow` and `index.csv` (`id,class,origin`) into `paths.augmented`; a picture of
     originals beside copies, and of class counts before and after.
     """
+    from springfield.images.lettering import lettering
     from springfield.images.transforms import Augmentation
 
     offline, size = params.augment.offline, params.model.input_size
@@ -85,7 +86,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         copies.to_csv(partial / "index.csv", index=False, lineterminator="\n")
     after = before.add(copies["class"].value_counts(), fill_value=0).astype(int)
     examples = list(_examples(train, images, Augmentation(shown, size), params.seed))
-    with atomic(paths.augment_picture) as partial:
+    with atomic(paths.augment_picture) as partial, lettering(before.index):
         _plot(examples, before, after.reindex(before.index), partial)
 
 

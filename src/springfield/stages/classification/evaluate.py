@@ -82,6 +82,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         UserError: there is no checkpoint, or it gives no numbers.
     """
     from springfield.images.batches import read_split
+    from springfield.images.lettering import lettering
     from springfield.images.store import ImageStore
     from springfield.learning.curves import curves_plot
     from springfield.scoring import calibration
@@ -104,7 +105,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     result = _result(answers, classes, temperature, threshold, np.random.default_rng(params.seed))
     if params.evaluate.baseline:
         result["baseline"] = _baseline(images, sides)
-    with atomic(paths.evaluation, directory=True) as partial:
+    with atomic(paths.evaluation, directory=True) as partial, lettering(classes):
         predictions = _predictions(test, classes, groups)
         write_csv(predictions, partial / "predictions.csv")
         _mistakes_page(predictions, index["source"], images, partial / "mistakes.html")
