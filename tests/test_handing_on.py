@@ -1,5 +1,7 @@
 """A colleague gets the trained model from a DVC remote, as the README says."""
 
+import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,28 @@ def test_without_a_remote_dvc_says_so(finished: Project) -> None:
     result = colleague.run("dvc", "pull", status=None)
     assert result.returncode != 0
     assert "no remote" in (result.stdout + result.stderr).lower()
+
+
+@pytest.mark.parametrize("output", ["data/split.csv", "data/raw/sample.zip"])
+def test_a_flipped_byte_that_dvc_takes_as_unchanged_is_found(
+    finished: Project, output: str
+) -> None:
+    assert "are what dvc.lock says" in finished.springfield("verify")
+    path = finished.path / output
+    md5 = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    cached = finished.path / f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    for file in (path, cached):
+        before = file.stat()
+        file.chmod(0o644)
+        file.write_bytes(content)
+        file.chmod(before.st_mode)
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert finished.repro() == []
+    told = finished.springfield("verify", status=1)
+    assert f"rm -f .dvc/cache/files/md5/{md5[:2]}/{md5[2:]} {output}" in told
+    path.unlink()
+    cached.unlink()
+    assert len(finished.repro()) == 1
+    assert "are what dvc.lock says" in finished.springfield("verify")

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from springfield.cli import configuration, models, stages
 from springfield.cli.summary import summary
+from springfield.cli.verify import verify
 from springfield.cli.workspace import Shown
 from springfield.machine.errors import UserError
 from springfield.machine.launch import is_first_process
@@ -37,6 +38,7 @@ app = typer.Typer(
 for part in (stages, configuration, models):
     app.add_typer(part.app)
 app.command()(summary)
+app.command()(verify)
 
 
 @app.callback()
