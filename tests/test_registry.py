@@ -11,12 +11,15 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
+from springfield.artifacts.registered import HASH
+from springfield.files import sha256
 from springfield.machine.errors import UserError
 from springfield.tracking.registry import COMPARED, PREDICTIONS, compare, promote
 
 from .conftest import Project, mlflow_server
 
 NAME, FRAMES = "springfield-drawn", 60
+ONNX = Path("springfield.onnx")
 
 
 @pytest.fixture
@@ -31,12 +34,12 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def version(
     store: str,
     right: int,
-    alias: str,
+    alias: str = "",
     lr: str = "0.1",
     frames: int = FRAMES,
     score: float | None = None,
-) -> str:
-    """Register a model that named the first `right` of the test frames rightly."""
+) -> int:
+    """Register a model, now in the workspace, that named the first `right` frames rightly."""
     client = MlflowClient(store)
     run_id = client.create_run("0").info.run_id
     client.log_param(run_id, "optimizer.lr", lr)
@@ -47,25 +50,28 @@ def version(
     table = pd.DataFrame({"id": ids, "group": ids, "class": "cat", "predicted": named})
     client.log_text(run_id, table.to_csv(index=False), PREDICTIONS)
     run = client.get_run(run_id)
-    made = client.create_model_version(NAME, str(run.info.artifact_uri), run_id)
-    client.set_registered_model_alias(NAME, alias, made.version)
-    return str(made.version)
+    ONNX.write_text(f"{right} {lr} {frames}")
+    tags = {f"{HASH}{ONNX.name}": sha256(ONNX)}
+    made = client.create_model_version(NAME, str(run.info.artifact_uri), run_id, tags=tags)
+    if alias:
+        client.set_registered_model_alias(NAME, alias, str(made.version))
+    return int(made.version)
 
 
-def champion(store: str) -> str:
-    return str(MlflowClient(store).get_model_version_by_alias(NAME, "champion").version)
+def champion(store: str) -> int:
+    return int(MlflowClient(store).get_model_version_by_alias(NAME, "champion").version)
 
 
 def test_the_first_model_becomes_champion(store: str) -> None:
-    number = version(store, 30, "challenger")
-    assert promote(store, "drawn", force=False).champion is None
+    number = version(store, 30)
+    assert promote(store, "drawn", ONNX, force=False).champion is None
     assert champion(store) == number
 
 
 def test_a_better_model_becomes_champion(store: str) -> None:
     version(store, 30, "champion")
-    better = version(store, 50, "challenger", lr="0.2")
-    found = promote(store, "drawn", force=False)
+    better = version(store, 50, lr="0.2")
+    found = promote(store, "drawn", ONNX, force=False)
     assert found.changed == [("optimizer.lr", "0.1", "0.2")]
     assert found.p is not None
     assert found.p < 0.001
@@ -83,38 +89,76 @@ def test_a_better_model_becomes_champion(store: str) -> None:
 )
 def test_another_is_refused_unless_forced(store: str, right: int, frames: int, told: str) -> None:
     old = version(store, 30, "champion")
-    new = version(store, right, "challenger", frames=frames)
+    new = version(store, right, frames=frames)
     with pytest.raises(UserError, match=told):
-        promote(store, "drawn", force=False)
+        promote(store, "drawn", ONNX, force=False)
     assert champion(store) == old
-    promote(store, "drawn", force=True)
+    promote(store, "drawn", ONNX, force=True)
     assert champion(store) == new
 
 
 def test_a_score_that_is_no_number_is_no_better(store: str) -> None:
     old = version(store, 30, "champion")
-    version(store, 5, "challenger", score=math.nan)
+    version(store, 5, score=math.nan)
     with pytest.raises(UserError, match="no better"):
-        promote(store, "drawn", force=False)
+        promote(store, "drawn", ONNX, force=False)
     assert champion(store) == old
 
 
-def test_without_a_challenger_there_is_nothing_to_compare(store: str) -> None:
-    with pytest.raises(UserError, match="no challenger"):
-        compare(store, "drawn")
+def test_the_model_of_the_workspace_or_a_number_is_meant_not_the_last_export(store: str) -> None:
+    applied = version(store, 50)
+    content = ONNX.read_bytes()
+    last = version(store, 55, "challenger")
+    ONNX.write_bytes(content)
+    promote(store, "drawn", ONNX, force=False)
+    assert champion(store) == applied
+    promote(store, "drawn", last, force=True)
+    assert champion(store) == last
+
+
+def test_a_model_that_is_no_version_is_not_compared(store: str) -> None:
+    with pytest.raises(UserError, match=r"springfield.onnx does not exist"):
+        compare(store, "drawn", ONNX)
+    version(store, 50, "challenger")
+    ONNX.write_text("another")
+    with pytest.raises(UserError, match=r"springfield.onnx is no version of springfield-drawn"):
+        compare(store, "drawn", ONNX)
+    with pytest.raises(UserError, match=r"has no version 7"):
+        compare(store, "drawn", 7)
 
 
 def test_the_command_shows_what_changed_and_which_is_better(finished: Project) -> None:
-    assert "version 1 is the champion" in finished.springfield("promote")
+    told = "version 1 (models/springfield.onnx) is the champion of sample"
+    assert told in finished.springfield("promote")
     assert "champion already" in finished.springfield("promote", status=1)
     finished.springfield("compose", "optimizer.lr=0.004")
     finished.repro()
     text = finished.springfield("compare")
     assert "champion (1)" in text
-    assert "challenger (2)" in text
+    assert "version 2" in text
+    assert "champion already" in finished.springfield("promote", "1", status=1)
     assert "optimizer.lr" in text
     assert "test macro_f1" in text
     assert "p = " in text
+
+
+def check_strange_versions(elsewhere: Project, address: str, tmp_path: Path) -> None:
+    """Without the network's hash, or with the hash of a file that would go elsewhere."""
+    client, name = MlflowClient(address), "springfield-sample"
+    champion = client.get_model_version_by_alias(name, "champion")
+    network = f"{HASH}springfield.onnx"
+    for tags, told in (
+        ({}, "has no hash of springfield.onnx"),
+        ({f"{HASH}model.json": champion.tags[f"{HASH}model.json"]}, "has no hash of"),
+        ({network: "0", f"{HASH}{tmp_path}/outside": "0"}, "outside', which is refused"),
+        ({network: "0", f"{HASH}..": "0"}, "'..', which is refused"),
+    ):
+        assert champion.source
+        strange = client.create_model_version(name, champion.source, tags=tags)
+        client.set_registered_model_alias(name, "strange", str(strange.version))
+        command = ("pull", "--alias", "strange")
+        env = {"MLFLOW_TRACKING_URI": address}
+        assert told in elsewhere.springfield(*command, status=1, env=env)
 
 
 @pytest.mark.slow
@@ -148,6 +192,7 @@ def test_a_model_is_pulled_from_a_server(
         told = elsewhere.springfield("pull", status=1, env=env)
         assert "springfield.int8.onnx" in told
         assert "is not what was registered" in told
+        check_strange_versions(elsewhere, address, tmp_path)
         assert not (elsewhere.path / "models").exists()
     told = elsewhere.springfield("pull", status=1, env=env)
     assert len(told.strip().splitlines()) == 1

@@ -93,29 +93,37 @@ def explain(
     console.print(f"{name} {probabilities[position]:.1%}: {output}", markup=False)
 
 
+Number = Annotated[
+    int | None, typer.Argument(help=f"Of a version; default: that of {PATHS.onnx}", min=1)
+]
+
+
 @app.command(rich_help_panel=PANEL)
-def compare() -> None:
-    """The challenger beside the champion of this data set: params, scores, a paired test."""
+def compare(number: Number = None) -> None:
+    """A version beside the champion of this data set: params, scores, a paired test."""
     from springfield.tracking import registry
     from springfield.tracking.run import store
 
-    _tell_comparison(registry.compare(store(ROOT), start("compare").data.name))
+    data = start("compare").data.name
+    _tell_comparison(registry.compare(store(ROOT), data, number or PATHS.onnx))
 
 
 @app.command(rich_help_panel=PANEL)
 def promote(
+    number: Number = None,
     force: Annotated[
         bool, typer.Option("--force", help="Also one that is not better, or tested on other frames")
     ] = False,
 ) -> None:
-    """Make the challenger the champion, if it is better on the same test frames."""
+    """Make a version the champion, if it is better on the same test frames."""
     from springfield.tracking import registry
     from springfield.tracking.run import store
 
     data = start("promote").data.name
-    found = registry.promote(store(ROOT), data, force=force)
+    found = registry.promote(store(ROOT), data, number or PATHS.onnx, force=force)
     _tell_comparison(found)
-    console.print(f"version {found.challenger.number} is the champion of {data}")
+    which = "" if number else f" ({PATHS.onnx})"
+    console.print(f"version {found.challenger.number}{which} is the champion of {data}")
 
 
 def _tell_comparison(found: "Comparison") -> None:
@@ -123,9 +131,9 @@ def _tell_comparison(found: "Comparison") -> None:
 
     old, new = found.champion, found.challenger
     if old is None:
-        console.print(f"no champion yet; the challenger is version {new.number}")
+        console.print(f"no champion yet to compare version {new.number} with")
         return
-    table = Table("", f"champion ({old.number})", f"challenger ({new.number})", "difference")
+    table = Table("", f"champion ({old.number})", f"version {new.number}", "difference")
     for key, before, after in found.changed:
         table.add_row(escape(key), escape(before), escape(after))
     table.add_section()

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import mlflow
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -40,16 +41,14 @@ def pull(uri: str, name: str | None, alias: str, folder: Path) -> None:
         version = client.get_model_version_by_alias(name, alias)
         status = console.status(f"Pulling {name}, version {version.version}")
         with status, tempfile.TemporaryDirectory() as partial:
+            files = _registered_files(version)
             got = Path(
-                mlflow.artifacts.download_artifacts(f"models:/{name}@{alias}", dst_path=partial)
+                mlflow.artifacts.download_artifacts(
+                    f"models:/{name}/{version.version}", dst_path=partial
+                )
             )
             if (got / LOGGED_AS).is_file():
                 (got / LOGGED_AS).rename(got / FP32)
-            files = {
-                key.removeprefix(HASH): value
-                for key, value in version.tags.items()
-                if key.startswith(HASH)
-            }
             for file, expected in files.items():
                 if not (got / file).is_file() or sha256(got / file) != expected:
                     raise UserError(
@@ -65,6 +64,21 @@ def pull(uri: str, name: str | None, alias: str, folder: Path) -> None:
             reason = f"{name} has no {alias} yet ('springfield promote' makes one)"
         raise UserError(f"{uri}: {reason}") from error
     console.print(f"{name}, version {version.version}, {alias}: {folder}/{FP32}")
+
+
+def _registered_files(version: ModelVersion) -> dict[str, str]:
+    """The names and hashes that a version was registered with."""
+    tags = version.tags.items()
+    files = {key.removeprefix(HASH): value for key, value in tags if key.startswith(HASH)}
+    what = f"{version.name}, version {version.version},"
+    if FP32 not in files:
+        raise UserError(f"{what} has no hash of {FP32}: 'springfield export' did not register it")
+    for file in files:
+        if file.startswith(".") or "/" in file or "\\" in file:
+            raise UserError(
+                f"{what} names a file {file!r}, which is refused; ask who runs the server"
+            )
+    return files
 
 
 def _only_model(client: MlflowClient, uri: str) -> str:

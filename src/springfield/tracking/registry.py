@@ -106,18 +106,20 @@ class Comparison:
     """Of a paired test that both are right equally often; None: tested on different frames."""
 
 
-def compare(uri: str, data: str) -> Comparison:
-    """Compare the challenger of a data set's model with its champion, if it has one.
+def compare(uri: str, data: str, which: int | Path) -> Comparison:
+    """Compare a version of a data set's model with its champion, if it has one.
+
+    Args:
+        uri: of the MLflow store.
+        data: the name of the data set.
+        which: the number of the version, or the ONNX file that it has.
 
     Raises:
-        UserError: there is no challenger, or a run that is gone.
+        UserError: there is no such version, or a run that is gone.
     """
     client, name = MlflowClient(uri), f"{PREFIX}{data}"
-    challenger = _by_alias(client, name, CHALLENGER)
-    if challenger is None:
-        raise UserError(f"{name} has no challenger in {uri}; 'dvc repro' registers one")
+    new = _version(uri, client, _registered(client, name, which))
     champion = _by_alias(client, name, CHAMPION)
-    new = _version(uri, client, challenger)
     if champion is None:
         return Comparison(None, new, [], None)
     old = _version(uri, client, champion)
@@ -133,15 +135,17 @@ def compare(uri: str, data: str) -> Comparison:
     return Comparison(old, new, changed, p)
 
 
-def promote(uri: str, data: str, *, force: bool) -> Comparison:
-    """Make the challenger the champion, if it is better on the same test frames, or by force.
+def promote(uri: str, data: str, which: int | Path, *, force: bool) -> Comparison:
+    """Make a version the champion, if it is better on the same test frames, or by force.
+
+    The arguments are those of `compare`.
 
     Raises:
         UserError: it is not better, or not shown to be, or tested on other frames.
     """
-    found = compare(uri, data)
+    found = compare(uri, data, which)
     if found.champion is not None and not force:
-        refused = f"version {found.challenger.number} stays challenger: "
+        refused = f"version {found.challenger.number} does not become champion: "
         instead = "; 'springfield promote --force' promotes it all the same"
         if found.champion.number == found.challenger.number:
             raise UserError(f"version {found.challenger.number} is the champion already")
@@ -159,6 +163,28 @@ def promote(uri: str, data: str, *, force: bool) -> Comparison:
     number = found.challenger.number
     MlflowClient(uri).set_registered_model_alias(f"{PREFIX}{data}", CHAMPION, number)
     return found
+
+
+def _registered(client: MlflowClient, name: str, which: int | Path) -> ModelVersion:
+    if isinstance(which, int):
+        try:
+            return client.get_model_version(name, str(which))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise UserError(f"{name} has no version {which} in {client.tracking_uri}") from error
+    if not which.is_file():
+        raise UserError(f"{which} does not exist; 'dvc repro' makes it, or name a version's number")
+    versions = client.search_model_versions(
+        f"name = '{name}' and tag.`{HASH}{which.name}` = '{sha256(which)}'",
+        order_by=["version_number DESC"],
+    )
+    if not versions:
+        raise UserError(
+            f"{which} is no version of {name} in {client.tracking_uri}; "
+            "'springfield export' registers it"
+        )
+    return versions[0]
 
 
 def _by_alias(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
