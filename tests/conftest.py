@@ -94,7 +94,8 @@ class Project:
         path = f"{BIN}{os.pathsep}{env['PATH']}"
         # DVC's site cache would outlive the copy; threads of two pipelines get in each other's way.
         own = {"DVC_SITE_CACHE_DIR": str(self.path / ".springfield/site"), "OMP_NUM_THREADS": "1"}
-        return {**env, **own, "COLUMNS": "200", "PATH": path, "PYTHONPATH": str(self.path / "src")}
+        code = f"{self.path / 'src'}{os.pathsep}{REPOSITORY / 'src'}"  # a folder may have none
+        return {**env, **own, "COLUMNS": "200", "PATH": path, "PYTHONPATH": code}
 
     def springfield(
         self, *arguments: str, status: int | None = 0, env: dict[str, str] | None = None

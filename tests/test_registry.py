@@ -154,7 +154,9 @@ def check_strange_versions(elsewhere: Project, address: str, tmp_path: Path) -> 
         ({network: "0", f"{HASH}..": "0"}, "'..', which is refused"),
     ):
         assert champion.source
-        strange = client.create_model_version(name, champion.source, tags=tags)
+        strange = client.create_model_version(
+            name, champion.source, tags=tags, model_id=champion.source.removeprefix("models:/")
+        )
         client.set_registered_model_alias(name, "strange", str(strange.version))
         command = ("pull", "--alias", "strange")
         env = {"MLFLOW_TRACKING_URI": address}
