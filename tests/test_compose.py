@@ -1,11 +1,16 @@
 """From `conf/` to `params.yaml`: what is refused, and how it is said."""
 
+import copy
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 import yaml
 
-from springfield.config import compose, load
+from springfield.config import Params, by_key, compose, load
 from springfield.machine.errors import UserError
 
 from .conftest import REPOSITORY, Project
@@ -17,7 +22,7 @@ def write(path: Path, **changes: object) -> Path:
     """The repository's params with some dotted keys (`__` for the dot) changed."""
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     for key, value in changes.items():
-        *parents, last = key.split("__")
+        *parents, last = (int(part) if part.isdigit() else part for part in key.split("__"))
         part = params
         for parent in parents:
             part = part[parent]
@@ -68,7 +73,7 @@ def test_an_unknown_key_is_named_with_the_nearest_right_one(tmp_path: Path) -> N
         (
             "data__source",
             {"files": [{"path": "x.zip", "sha": "0"}]},
-            "'sha'; did you mean 'sha256'?",
+            "'data.source.files.0.sha'; did you mean 'data.source.files.sha256'?",
         ),
     ],
 )
@@ -79,6 +84,112 @@ def test_a_wrong_value_is_named(key: str, value: object, named: str, tmp_path: P
     assert "\n" not in str(error.value)
 
 
+ARCHIVE = {"path": "a/b.zip", "sha256": "0" * 64, "url": None}
+RIGHT: dict[str, Any] = {"data.source.files": [ARCHIVE], "model.weights": ARCHIVE}
+"""What has keys that the sample leaves out."""
+WRONG: dict[str, list[Any]] = {
+    "experiment": ["a/b", ""],
+    "task.name": ["clasification"],
+    "task.samples": ["pictures"],
+    "seed": [-1, 2**32, 1.5, True],
+    "data.name": ["my/pets", "", "../pets"],
+    "data.about.title": [""],
+    "data.about.license": ["My own", None],
+    "data.about.url": ["file:///etc", ""],
+    "data.watch": ["", None],
+    "data.source.sample": [0, -0.1, 1.5],
+    "data.source.files.0.path": ["../a.zip", "/a.zip", "", 5],
+    "data.source.files.0.sha256": ["0" * 63, "latest"],
+    "data.source.files.0.url": ["ftp://a/b", 5],
+    "data.source.kaggle": ["owner/name", "owner/name/versions/latest"],
+    "data.source.folder": [5],
+    "data.layout": [[], None],
+    "data.layout.0.pattern": ["(", "no class", 5],
+    "data.layout.0.split": ["tset"],
+    "data.layout.0.format": ["jpeg"],
+    "data.layout.0.classes": [["cat"], "cat"],
+    "prepare.shorter_side": [0, 7, 64.5],
+    "prepare.max_refused": [-0.1, 1.1, float("nan")],
+    "split.strategy": ["gruoped"],
+    "split.val": [0, 1, -0.1, 0.9],
+    "split.test": [0, 1, float("nan")],
+    "split.distance": [-1, 64],
+    "split.max_per_class": [0, 2],
+    "augment.offline.floor": [-1],
+    "augment.offline.transforms": [[{"p": 0.5}], ["HorizontalFlip"], {}],
+    "augment.online": [[{"name": 5}], [{"name": "RandomCrop", "size": 5}]],
+    "model.backbone": ["", 5],
+    "model.code": ["", "network"],
+    "model.input_size": [0, 7, 10_000],
+    "model.mean": [[0.5, 0.5], [0.5, 0.5, 128.0], 0.5],
+    "model.std": [[0, 0, 0], [0.5], [0.5, 0.5, float("inf")]],
+    "model.drop_rate": [-0.1, 1],
+    "model.options": [["a"], "a"],
+    "model.weights.path": ["../../a.safetensors"],
+    "model.weights.sha256": [""],
+    "model.weights.url": ["a.safetensors"],
+    "optimizer.name": ["", "adam w"],
+    "optimizer.lr": [-1, 0, float("nan"), float("inf"), "fast"],
+    "optimizer.weight_decay": [-0.1],
+    "optimizer.layer_decay": [0, 1.1],
+    "optimizer.warmup": [-0.1, 1],
+    "optimizer.clip": [-1],
+    "train.epochs": [0, 2.5, True, "many"],
+    "train.batch_size": [0, -1],
+    "train.accumulate": [0],
+    "train.precision": ["32", "fp16"],
+    "train.compile": ["maybe", 2],
+    "train.head_epochs": [-1],
+    "train.label_smoothing": [-0.1, 1, 1.5],
+    "train.mixup": [-1],
+    "train.cutmix": [-1, float("inf")],
+    "train.auxiliary": [-1],
+    "train.input_size": [0],
+    "train.balance": [-0.1, 1.1],
+    "train.ema": [-0.1, 1],
+    "train.patience": [-1],
+    "evaluate.baseline": ["maybe"],
+    "evaluate.sure": [0, 1.1],
+    "export.opset": [9, 17, 99, "new"],
+    "export.calibration": [0, -1],
+    "hardware.accelerator": ["gpus"],
+    "hardware.devices": [0, -2, "all"],
+    "hardware.nodes": [0],
+    "hardware.workers": [-1],
+}  # fmt: skip
+"""Of every field, what no stage can use."""
+
+
+def leaves(kind: Any, prefix: str = "") -> Iterator[str]:
+    """The dotted keys of the fields of a dataclass that are no dataclasses themselves."""
+    for name, hint in get_type_hints(kind).items():
+        parts = [part for part in (hint, *get_args(hint)) if is_dataclass(part)]
+        if not parts or name == "layout":  # this one has a range of its own, too
+            yield f"{prefix}{name}"
+        for part in parts:
+            yield from leaves(part, f"{prefix}{name}." + ("0." if get_origin(hint) is list else ""))
+
+
+def test_every_field_is_among_the_wrong_ones() -> None:
+    assert set(leaves(Params)) == set(WRONG)
+
+
+@pytest.mark.parametrize("key", WRONG)
+def test_a_value_out_of_its_range_is_refused(key: str, tmp_path: Path) -> None:
+    parent = next((known for known in RIGHT if key.startswith(known)), None)
+    given = {parent: RIGHT[parent]} if parent else {}
+    for value in WRONG[key]:
+        changes = copy.deepcopy({**given, key: value})
+        if key.startswith("data.source.") and key != "data.source.sample":
+            changes["data.source.sample"] = None
+        named = {k.replace(".", "__"): changed for k, changed in changes.items()}
+        path = write(tmp_path / "params.yaml", **named)
+        with pytest.raises(UserError) as error:
+            load(path)
+        assert key.split(".")[0] in str(error.value).removeprefix(str(path))
+        assert "\n" not in str(error.value)
+
+
 def test_a_wrong_type_is_found_before_any_work(project: Project) -> None:
     write(project.path / "params.yaml", export__opset="new")
     output = project.springfield("download", status=1)
@@ -87,10 +198,56 @@ def test_a_wrong_type_is_found_before_any_work(project: Project) -> None:
     assert not (project.path / "data/raw").exists()
 
 
-def test_hydra_refuses_an_unknown_override_in_one_line(project: Project) -> None:
-    output = project.springfield("compose", "optimizer.lrr=1", status=1)
-    assert output.startswith("error: conf/: Could not override 'optimizer.lrr'")
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("train.epoch=3", "unknown key 'train.epoch'; did you mean 'train.epochs'?"),
+        ("learning_rate=1", "unknown key 'learning_rate'; did you mean"),
+        ("train.lr=1", "unknown key 'train.lr'; did you mean 'optimizer.lr'?"),
+        ("+train.lrs=1", "unknown key 'train.lrs'; did you mean"),
+        ("modle=resnet10t", "unknown key 'modle'; did you mean 'model'?"),
+        (
+            "model=resnet18",
+            "no model 'resnet18'; did you mean 'resnet10t'? There are: ",
+        ),
+        ("optimizer.lr=-1", "optimizer.lr=-1: should be greater than 0"),
+        ("hardware.devices=0", "hardware.devices=0: should be 'auto', or should be greater than 0"),
+        ("data.watch=../pets (1).zip", "quote the value: \"data.watch='../pets (1).zip'\""),
+        ("optimizer.lr", "optimizer.lr"),
+    ],
+)
+def test_what_compose_refuses_is_one_line_with_the_remedy(
+    project: Project, override: str, said: str
+) -> None:
+    before = (project.path / "params.yaml").read_text()
+    output = project.springfield("compose", override, status=1)
+    assert output.startswith("error: conf/: ")
+    assert said in output
     assert output.count("\n") == 1
+    assert (project.path / "params.yaml").read_text() == before
+
+
+def test_compose_takes_a_quoted_path(project: Project) -> None:
+    project.springfield("compose", "data.watch='../pets (1).zip'")
+    assert load(project.path / "params.yaml").data.watch == "../pets (1).zip"
+
+
+BOMB = "a: &a [x, x]\n" + "".join(
+    f"{later}: &{later} [{', '.join([f'*{name}'] * 9)}]\n"
+    for name, later in pairwise("abcdefghijkl")
+)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [BOMB, "seed: 1\ndata: {name: '${oc.env:HOME}'}\n"],
+    ids=["alias bomb", "interpolation"],
+)
+def test_params_are_read_as_they_are_written(written: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(written)
+    with pytest.raises(UserError, match=r"params.yaml, line 2: .*: write the value itself"):
+        load(path)
 
 
 def test_use_changes_config_and_params_and_a_later_compose_stays(project: Project) -> None:
@@ -110,9 +267,47 @@ def test_an_unknown_experiment_is_named_with_the_nearest_one(project: Project) -
 
 
 def test_config_tells_what_an_edit_of_conf_would_change(project: Project) -> None:
-    assert "differs" not in project.springfield("config")
+    assert "differs" not in project.springfield("config", "--changed")
     optimizer = project.path / "conf/optimizer/adamw.yaml"
     optimizer.write_text(optimizer.read_text().replace("lr: 1.0e-3", "lr: 5.0e-4"))
-    output = project.springfield("config")
+    output = project.springfield("config", "--changed")
     assert "optimizer.lr: 0.001 here, 0.0005 in conf/" in output
     assert "springfield compose" in output
+
+
+def test_config_says_where_each_value_is_from(project: Project) -> None:
+    path = project.path / "params.yaml"
+    path.write_text(path.read_text().replace("floor: 8", "floor: 9"))
+    output = project.run("springfield", "config").stdout
+    lines = dict(line.split(": ", 1) for line in output.splitlines())
+    assert set(lines) == set(by_key(path))
+    assert lines["optimizer.clip"] == "1.0  # conf/optimizer/adamw.yaml"
+    assert lines["optimizer.lr"] == "0.001  # conf/optimizer/adamw.yaml"
+    assert lines["train.epochs"] == "2  # conf/experiment/tiny.yaml"
+    assert lines["train.head_epochs"] == "0  # conf/train/scratch.yaml"
+    assert lines["train.patience"] == "0  # conf/train/finetune.yaml"
+    assert lines["seed"] == "1  # conf/config.yaml"
+    assert lines["augment.offline.floor"] == "9  # params.yaml (8 in conf/experiment/tiny.yaml)"
+    assert yaml.safe_load(output)["augment.online"] == by_key(path)["augment.online"]
+
+
+def test_compose_says_what_differs_from_conf_and_what_it_drops(project: Project) -> None:
+    output = project.springfield("compose", "optimizer.lr=0.005")
+    assert "optimizer.lr: 0.005 here, 0.001 in conf/" in output
+    output = project.springfield("compose", "seed=3")
+    assert "seed: 3 here, 1 in conf/" in output
+    assert "optimizer.lr: 0.005 is dropped, it is 0.001 again" in output
+    output = project.springfield("compose")
+    assert "here" not in output
+    assert "seed: 3 is dropped, it is 1 again" in output
+
+
+def test_the_first_line_names_what_is_not_the_experiments_own(project: Project) -> None:
+    params = project.path / "params.yaml"
+    assert project.springfield("split", status=1).startswith("experiment tiny: split\n")
+    params.write_text(params.read_text().replace("seed: 1", "seed: 3"))
+    project.springfield("use", "sample")
+    project.springfield("compose", "experiment=tiny", "train.epochs=5", "optimizer.lr=2e-3")
+    output = project.springfield("split", status=1)
+    first = "experiment tiny: split (optimizer.lr=0.002 train.epochs=5)\n"
+    assert output.startswith(first)

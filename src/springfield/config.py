@@ -1,16 +1,19 @@
 """From `conf/` to `params.yaml`, and from there to the typed params of the stages."""
 
 import difflib
+import json
 import re
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
 
 import yaml
 from flatten_dict import flatten
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
 from springfield.images.formats import Layout
 from springfield.learning.recipe import OptimizerParams, TrainParams
@@ -26,47 +29,50 @@ from springfield.stages.split import SplitParams
 
 CURRENT = re.compile(r"^(  - experiment: )(\S+)", re.MULTILINE)
 """The line of `conf/config.yaml` that names the current experiment."""
+Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+"""Letters, digits, and `_.-`: it becomes a part of names in MLflow."""
 
 
 @dataclass
 class TaskParams:
     """What is learnt."""
 
-    name: str
+    name: Literal["classification"]
     """A folder of `stages/`."""
-    samples: str
-    """The package that knows its samples: images or series."""
+    samples: Literal["images"]
+    """The package that knows its samples."""
 
 
 @dataclass
 class AboutParams:
     """What the model's card says of a data set."""
 
-    title: str
-    license: str
+    title: Annotated[str, Field(min_length=1)]
+    license: Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")]
     """As model hubs name it."""
-    url: str | None
+    url: Annotated[str, Field(pattern="^https?://")] | None
 
 
 @dataclass
 class DataParams:
     """A data set."""
 
-    name: str
+    name: Name
     about: AboutParams
-    watch: str
+    watch: Annotated[str, Field(min_length=1)]
     """A local file or folder whose changes are noticed."""
     source: SourceParams
-    layout: list[Layout]
+    layout: Annotated[list[Layout], Field(min_length=1)]
 
 
+@with_config(ConfigDict(extra="forbid", allow_inf_nan=False))
 @dataclass
 class Params:
-    """All of `params.yaml`."""
+    """All of `params.yaml`. Each field's type says its range, which is checked before any work."""
 
-    experiment: str
+    experiment: Name
     task: TaskParams
-    seed: int
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     data: DataParams
     prepare: PrepareParams
     split: SplitParams
@@ -104,37 +110,82 @@ def load(path: Path) -> Params:
     """The checked params of a `params.yaml`.
 
     Raises:
-        UserError: no such file, an unknown key (with the nearest right one) or a wrong type.
+        UserError: no such file, an unknown key (with the nearest right one), a wrong type, or a
+            value out of its range.
     """
+    return _checked(_read(path), str(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path} does not exist; write it with 'springfield compose'")
     try:
-        loaded = OmegaConf.load(path)
+        text = path.read_text()
+        # Nine aliases can stand for gigabytes.
+        alias = next((e for e in yaml.parse(text) if isinstance(e, yaml.AliasEvent)), None)
+        content = OmegaConf.to_container(OmegaConf.create("" if alias else text))
     except Exception as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    try:
-        params = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Params), loaded))
-    except ConfigKeyError as error:
-        raise UserError(f"{path}: {_unknown_key(error)}") from error
-    except OmegaConfBaseException as error:
-        raise UserError(f"{path}: {error.full_key}: {str(error).splitlines()[0]}") from error
-    return cast("Params", params)
+    for number, line in enumerate(text.splitlines(), 1):
+        # DVC hashes what is written, not what it stands for.
+        if "${" in line or (alias and f"*{alias.anchor}" in line):
+            raise UserError(f"{path}, line {number}: '{line.strip()}': write the value itself")
+    return cast("dict[str, Any]", content)
 
 
-def _unknown_key(error: ConfigKeyError) -> str:
-    parent = error.parent_node
-    known = [str(key) for key in parent] if isinstance(parent, DictConfig) else []
-    near = difflib.get_close_matches(str(error.key), known, n=1, cutoff=0.5)
-    prefix = str(error.full_key).removesuffix(str(error.key))
-    hint = f"did you mean '{prefix}{near[0]}'?" if near else f"known: {', '.join(known)}"
-    return f"unknown key '{error.full_key}'; {hint}"
+def _checked(content: dict[str, Any], where: str) -> Params:
+    try:  # of JSON, objects may become dataclasses although nothing else is converted
+        return TypeAdapter(Params).validate_json(json.dumps(content, default=str), strict=True)
+    except ValidationError as error:
+        problems = error.errors()
+    for problem in problems:
+        if problem["type"] == "unexpected_keyword_argument":
+            raise UserError(f"{where}: {_unknown_key('.'.join(map(str, problem['loc'])))}")
+    key, first = _key(problems[0]["loc"]), problems[0]
+    match first["type"]:
+        case "missing":
+            raise UserError(f"{where}: {key} is missing; 'springfield compose' writes all of them")
+        case "value_error":
+            raise UserError(f"{where}: {key}: {first['msg'].removeprefix('Value error, ')}")
+    reasons = [p["msg"].removeprefix("Input ") for p in problems if _key(p["loc"]) == key]
+    raise UserError(f"{where}: {key}={first['input']}: {', or '.join(reasons)}")
 
 
-def compose(root: Path, target: Path, overrides: list[str]) -> None:
+def _key(place: tuple[str | int, ...]) -> str:
+    """The dotted key of a place that pydantic names, without which part of a union it tried."""
+    key, known = ".".join(map(str, place)), set(_keys(Params))
+    while key and re.sub(r"\.\d+", "", key) not in known:
+        key = key.rpartition(".")[0]
+    return key
+
+
+def _keys(kind: Any, prefix: str = "") -> Iterator[str]:
+    """The dotted keys of a dataclass, and of those in its lists."""
+    for name, hint in get_type_hints(kind).items():
+        yield f"{prefix}{name}"
+        for part in (hint, *get_args(hint)):
+            if is_dataclass(part):
+                yield from _keys(part, f"{prefix}{name}.")
+
+
+def _unknown_key(key: str) -> str:
+    """What to say of it: the nearest right one, first of all one that ends in the same word."""
+    known = list(_keys(Params))
+    plain, last = re.sub(r"\.\d+", "", key), key.split(".")[-1]
+    same = [right for right in known if right.split(".")[-1] == last]
+    return f"unknown key '{key}'; {_near(plain, same or known)}"
+
+
+def _near(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.3)
+    return f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(known)}"
+
+
+def compose(root: Path, target: Path, overrides: Sequence[str] = ()) -> None:
     """Write what `conf/` composes, with Hydra overrides, to `target`, if it passes the checks.
 
     Raises:
-        UserError: an override that Hydra refuses, an unknown key, a wrong type.
+        UserError: an override that Hydra refuses, or what `load` refuses.
     """
     # DVC's own function, so that the file is the one that `dvc exp run` writes.
     from dvc.utils.hydra import compose_and_dump
@@ -144,15 +195,29 @@ def compose(root: Path, target: Path, overrides: list[str]) -> None:
         composed = Path(folder) / "params.yaml"
         conf = str(root.resolve() / "conf")
         try:
-            compose_and_dump(composed, conf, None, "config", str(root), overrides)
-            load(composed)
+            compose_and_dump(composed, conf, None, "config", str(root), list(overrides))
         except (HydraException, OmegaConfBaseException) as error:
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            raise UserError(f"conf/: {' '.join(lines[:2])}") from error
-        except UserError as error:
-            raise UserError(str(error).replace(str(composed), "conf/")) from error
+            raise UserError(f"conf/: {_refusal(error)}") from error
+        _checked(_read(composed), "conf/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(composed.read_bytes())
+
+
+def _refusal(error: Exception) -> str:
+    """Hydra's message in one line, with what it does not say: what would be right."""
+    from hydra.errors import MissingConfigException, OverrideParseException
+
+    text = " ".join(str(error).split())
+    if isinstance(error, OverrideParseException):
+        key, _, value = error.override.partition("=")
+        return f"{text}; quote the value: \"{key}='{value}'\""
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        options = sorted(error.options)
+        return f"no {group} '{name}'; {_near(name, options)} There are: {', '.join(options)}"
+    if found := re.match(r"Could not override '([^']+)'", text):
+        return _unknown_key(found[1])
+    return text
 
 
 def use(root: Path, experiment: str) -> None:
@@ -163,30 +228,53 @@ def use(root: Path, experiment: str) -> None:
     """
     names = sorted(path.stem for path in (root / "conf/experiment").glob("*.yaml"))
     if experiment not in names:
-        near = difflib.get_close_matches(experiment, names, n=1)
-        hint = f"did you mean '{near[0]}'? " if near else ""
-        raise UserError(f"no experiment '{experiment}'; {hint}There are: {', '.join(names)}")
+        hint = f"{_near(experiment, names)} There are: {', '.join(names)}"
+        raise UserError(f"no experiment '{experiment}'; {hint}")
     compose(root, root / "params.yaml", [f"experiment={experiment}"])
     config = root / "conf/config.yaml"
     config.write_text(CURRENT.sub(rf"\g<1>{experiment}", config.read_text(), count=1))
 
 
-def difference(root: Path, params: Path) -> list[tuple[str, Any, Any]]:
-    """The keys at which `params` differs from what `conf/` composes: key, there, here.
+def difference(
+    root: Path, params: Path, overrides: Sequence[str] = ()
+) -> dict[str, tuple[Any, Any]]:
+    """The keys at which `params` differs from what `conf/` composes: there, and here.
 
     Raises:
         UserError: `conf/` does not compose.
     """
     with tempfile.TemporaryDirectory() as folder:
         composed = Path(folder) / "params.yaml"
-        compose(root, composed, [])
+        compose(root, composed, overrides)
         ours, theirs = by_key(params), by_key(composed)
     keys = sorted({*ours, *theirs})
-    values = ((key, theirs.get(key, "nothing"), ours.get(key, "nothing")) for key in keys)
-    return [(key, there, here) for key, there, here in values if there != here]
+    values = {key: (theirs.get(key, "nothing"), ours.get(key, "nothing")) for key in keys}
+    return {key: (there, here) for key, (there, here) in values.items() if there != here}
 
 
 def by_key(path: Path) -> dict[str, Any]:
     """The values of a YAML file by their dotted keys; lists stay whole."""
-    content = yaml.safe_load(path.read_text())
+    return _flat(_read(path))
+
+
+def _flat(content: Any) -> dict[str, Any]:
     return dict(flatten(content, reducer="dot", keep_empty_types=(dict,)))
+
+
+def origins(root: Path, experiment: str) -> dict[str, str]:
+    """The file of `conf/` that each key of an experiment has its value from."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.types import RunMode
+
+    found: dict[str, str] = {}
+    with initialize_config_dir(str(root.resolve() / "conf"), version_base=None):
+        loader = GlobalHydra.instance().config_loader()
+        choice = [f"experiment={experiment}"]
+        for part in loader.compute_defaults_list("config", choice, RunMode.RUN).defaults:
+            path = root / f"conf/{part.config_path}.yaml"
+            if path.is_file():  # the others are Hydra's own
+                content = OmegaConf.to_container(OmegaConf.load(path))
+                package = f"{part.package}." if part.package else ""
+                found |= {f"{package}{key}": str(path) for key in _flat(content)}
+    return found

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,14 @@ class RemoteFile:
     url: str | None = None
     """Where it is without a mirror; none: from a mirror only. One that ends in `.gz` where the path
     does not is unpacked: the hash is that of the content, whoever packed it."""
+
+    def __post_init__(self) -> None:
+        if Path(self.path).is_absolute() or ".." in Path(self.path).parts or not self.name:
+            raise ValueError(f"the path '{self.path}' should be one within a mirror")
+        if not re.fullmatch("[0-9a-f]{64}|unknown", self.sha256):
+            raise ValueError(f"the sha256 '{self.sha256}' should be 64 hexadecimal digits")
+        if self.url is not None and not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"the url '{self.url}' should be one of http or https")
 
     @property
     def name(self) -> str:

@@ -1,8 +1,10 @@
 """Commands that choose: from `conf/` to params.yaml."""
 
-from typing import Annotated
+import math
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 
 from springfield.cli.workspace import PARAMS, WORKSPACE, start
@@ -14,10 +16,28 @@ app = typer.Typer()
 
 
 @app.command(rich_help_panel=PANEL)
-def config() -> None:
-    """Tell how params.yaml differs from what conf/ composes."""
-    start("config")
-    tell_difference()
+def config(
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only how params.yaml differs from conf/")
+    ] = False,
+) -> None:
+    """Print the whole configuration, with the file that each value is from."""
+    params = start("config")
+    if changed:
+        tell_difference()
+        return
+    import yaml
+
+    from springfield.config import by_key, difference, origins
+
+    own = difference(WORKSPACE, PARAMS, [f"experiment={params.experiment}"])
+    files = origins(WORKSPACE, params.experiment)
+    output = Console(soft_wrap=True, highlight=False)
+    for key, value in by_key(PARAMS).items():
+        file = files.get(key, "conf/")
+        origin = f"{PARAMS} ({own[key][0]} in {file})" if key in own else file
+        written = yaml.safe_dump({key: value}, default_flow_style=True, width=math.inf).strip()
+        output.print(f"{escape(written[1:-1])}  [dim]# {escape(origin)}[/]")  # without the braces
 
 
 def tell_difference() -> None:
@@ -31,9 +51,13 @@ def tell_difference() -> None:
         return
     if found:
         console.print("[yellow]params.yaml differs from what conf/ composes:[/]")
-        for key, there, here in found:
-            console.print(f"  {key}: {here} here, {there} in conf/", markup=False)
+        _tell(found)
         console.print("stages read params.yaml; to take conf/ over: [bold]springfield compose[/]")
+
+
+def _tell(found: dict[str, tuple[Any, Any]]) -> None:
+    for key, (there, here) in found.items():
+        console.print(f"  {key}: {here} here, {there} in conf/", markup=False)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -43,10 +67,19 @@ def compose(
         typer.Argument(help="Hydra overrides, such as optimizer.lr=3e-4 or split=random"),
     ] = None,
 ) -> None:
-    """Write params.yaml from conf/, with overrides."""
-    from springfield.config import compose
+    """Write params.yaml from conf/ and these overrides; what was chosen before is dropped."""
+    from springfield.config import compose, difference
 
+    try:
+        before = difference(WORKSPACE, PARAMS)
+    except UserError:  # params.yaml is missing, or not what this version can read
+        before = {}
     compose(WORKSPACE, PARAMS, overrides or [])
+    found = difference(WORKSPACE, PARAMS)
+    _tell(found)
+    for key, (there, here) in before.items():
+        if key not in found:
+            console.print(f"  {key}: {here} is dropped, it is {there} again", markup=False)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -6,6 +6,9 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
+
+from springfield.machine.errors import UserError
 from springfield.machine.launch import is_first_process
 from springfield.machine.paths import Paths
 from springfield.machine.progress import console
@@ -38,8 +41,20 @@ def start(what: str) -> "Params":
         warnings.filterwarnings("ignore", module=r"pytorch_lightning|torch\.|mlflow|onnx")
     params = load(PARAMS)
     if is_first_process():
-        console.print(f"[bold]experiment {params.experiment}[/]: {what}")
+        console.print(f"[bold]experiment {params.experiment}[/]: {what}{_choices(params)}")
     return params
+
+
+def _choices(params: "Params") -> str:
+    """What differs from the experiment's own values."""
+    from springfield.config import difference
+
+    try:
+        found = difference(WORKSPACE, PARAMS, [f"experiment={params.experiment}"])
+    except UserError:  # such as no conf/: 'springfield config' says it
+        return ""
+    named = [f"{key}={here}" for key, (_, here) in found.items()]
+    return escape(f" ({' '.join(named)})") if named else ""
 
 
 def machine(params: "Params") -> "Machine":

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ class Layout:
 
     pattern: str
     """Regular expression searched in the path; its group `class` names the class of a picture."""
-    split: str = ""
+    split: Literal["", "train", "val", "test"] = ""
     """The data set's own split that these images belong to; empty: none."""
     format: str = PICTURE
     """Or one of `FORMATS`."""

@@ -146,7 +146,7 @@ def _trainer(learner: Learner, machine: Machine, callbacks: list[Callback]) -> p
             num_nodes=nodes,
             strategy=ddp if several else "auto",
             plugins=plugins,
-            precision=params.precision,  # type: ignore[arg-type]
+            precision=params.precision,
             max_epochs=params.epochs,
             accumulate_grad_batches=params.accumulate,
             # By default it is drawn a hundred times a second, which takes time from training.

@@ -1,24 +1,25 @@
 """How a network learns: the params that every task has."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from springfield.machine.errors import UserError
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 
 @dataclass
 class OptimizerParams:
     """How weights are changed."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^\w+$")]
     """An optimiser of timm."""
-    lr: float
+    lr: PositiveFloat
     """For the head; earlier layers have less."""
-    weight_decay: float
-    layer_decay: float
+    weight_decay: NonNegativeFloat
+    layer_decay: Annotated[float, Field(gt=0, le=1)]
     """Factor of the rate from each layer to the one before it; 1: the same rate everywhere."""
-    warmup: float
+    warmup: Annotated[float, Field(ge=0, lt=1)]
     """Share of the steps in which the rate rises, before it falls as a cosine."""
-    clip: float
+    clip: NonNegativeFloat
     """Largest norm of the gradient; 0: no clipping."""
 
 
@@ -26,42 +27,30 @@ class OptimizerParams:
 class TrainParams:
     """How long and on what."""
 
-    epochs: int
-    batch_size: int
+    epochs: PositiveInt
+    batch_size: PositiveInt
     """Of all devices together."""
-    accumulate: int
+    accumulate: PositiveInt
     """Pieces that each batch is taken in, one after the other, where it does not fit in memory."""
-    precision: str
-    """Lightning's name for it: 32-true, bf16-mixed, 16-mixed."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    """Lightning's name for it."""
     compile: bool
     """Let torch.compile make the network faster; the first steps wait for that."""
-    head_epochs: int
+    head_epochs: NonNegativeInt
     """Epochs at the start in which only the head learns."""
-    label_smoothing: float
-    mixup: float
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    mixup: NonNegativeFloat
     """Alpha of the Beta distribution by which pictures are mixed; 0: never."""
-    cutmix: float
+    cutmix: NonNegativeFloat
     """The same for pasting a piece of one picture into another; with both, each batch draws one."""
-    auxiliary: float
+    auxiliary: NonNegativeFloat
     """Weight of the loss of Inception's auxiliary head (299 pixels or more); 0: no such head."""
-    input_size: int | None
+    input_size: Annotated[int, Field(ge=8, le=4096)] | None
     """Side in pixels of what the network sees in training; none: the model's. Smaller is faster and
     can be better: crops show things larger than the whole picture does (Touvron et al., 2019)."""
-    balance: float
+    balance: Annotated[float, Field(ge=0, le=1)]
     """0: each frame once an epoch; 1: each class as often as the others; between: between."""
-    ema: float
+    ema: Annotated[float, Field(ge=0, lt=1)]
     """Decay of the average of the weights, which is what is validated and kept; 0: no average."""
-    patience: int
+    patience: NonNegativeInt
     """Epochs without a better val score before it stops; 0: never."""
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate"):
-            if (value := getattr(self, name)) < 1:
-                raise UserError(f"train.{name}={value} must be at least 1")
-        for name in ("mixup", "cutmix", "auxiliary"):
-            if (value := getattr(self, name)) < 0:
-                raise UserError(f"train.{name}={value} must not be negative")
-        if self.input_size is not None and self.input_size < 1:
-            raise UserError(f"train.input_size={self.input_size} must be at least 1")
-        if not 0 <= self.ema < 1:
-            raise UserError(f"train.ema={self.ema} must be at least 0 and below 1")

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import NonNegativeInt, PositiveInt
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
@@ -13,12 +15,12 @@ if TYPE_CHECKING:
 class HardwareParams:
     """The machine, which is no part of an experiment."""
 
-    accelerator: str
-    """Lightning's name for it: auto, cpu, gpu."""
-    devices: str | int
-    nodes: int
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
+    """Lightning's name for it."""
+    devices: Literal["auto"] | PositiveInt
+    nodes: PositiveInt
     """Of Lightning's own launcher; torchrun and SLURM say it themselves, and the devices too."""
-    workers: int | None
+    workers: NonNegativeInt | None
     """Processes that load and decode, of each device; none: as many as pay."""
 
     @property

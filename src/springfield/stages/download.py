@@ -3,7 +3,9 @@
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from springfield.files import RemoteFile, atomic, sha256, write_json
 from springfield.images.archives import is_archive
@@ -25,13 +27,13 @@ NEEDS = ("data.source",)
 class SourceParams:
     """Where a data set comes from: exactly one of these."""
 
-    sample: float | None = None
+    sample: Annotated[float, Field(gt=0, le=1)] | None = None
     """Draw the sample, with this share of its frames."""
     files: list[RemoteFile] = field(default_factory=list)
     """Archives known by their hash."""
-    kaggle: str | None = None
+    kaggle: Annotated[str, Field(pattern=r"^[\w-]+/[\w-]+/versions/\d+$")] | None = None
     """A pinned Kaggle data set, `owner/name/versions/N`."""
-    folder: str | None = None
+    folder: Annotated[str, Field(min_length=1)] | None = None
     """A local zip, tar or folder of one folder per class, relative to the workspace."""
 
     def __post_init__(self) -> None:

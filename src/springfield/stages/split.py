@@ -4,11 +4,12 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -45,25 +46,18 @@ class SplitParams:
     """How frames are divided."""
 
     strategy: Strategy
-    val: float
+    val: Annotated[float, Field(gt=0, lt=1)]
     """Share of each class for validation."""
-    test: float
+    test: Annotated[float, Field(gt=0, lt=1)]
     """Share of each class for the test."""
-    distance: int
+    distance: Annotated[int, Field(ge=0, lt=64)]
     """Frames whose 64-bit perceptual hashes differ in at most so many bits are near-duplicates."""
-    max_per_class: int | None
+    max_per_class: Annotated[int, Field(ge=3)] | None
     """Use at most so many frames of a class, drawn at random; none: all."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.val < 1 or not 0 < self.test < 1 or self.val + self.test >= 1:
-            raise UserError(
-                f"split.val={self.val} and split.test={self.test} must be above 0 and together "
-                "below 1"
-            )
-        if not 0 <= self.distance < 64:
-            raise UserError(f"split.distance={self.distance} must be 0 to 63 bits")
-        if self.max_per_class is not None and self.max_per_class < 3:
-            raise UserError(f"split.max_per_class={self.max_per_class} must be at least 3, or null")
+        if self.val + self.test >= 1:
+            raise UserError(f"split.val={self.val} and split.test={self.test} leave no train frame")
 
 
 def near_duplicates(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import NonNegativeInt
 
 from springfield.files import atomic
 from springfield.images.store import ImageStore, write_images
@@ -28,7 +29,7 @@ SHOWN_ROWS, SHOWN_COPIES = 6, 5
 class OfflineParams:
     """Copies that are written to disk."""
 
-    floor: int
+    floor: NonNegativeInt
     """Rare classes of train get copies until they have so many frames; 0: no copies."""
     transforms: list[dict[str, Any]]
     """albumentations transforms, each with its `name` and arguments."""

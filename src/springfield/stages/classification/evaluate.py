@@ -3,14 +3,14 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 
 from springfield.files import atomic, write_json
-from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
 from springfield.machine.progress import track
@@ -37,13 +37,9 @@ class EvaluateParams:
 
     baseline: bool
     """Also fit a logistic regression on pixels, to tell how much the network adds."""
-    sure: float
+    sure: Annotated[float, Field(gt=0, le=1)]
     """Share of the val frames above the threshold that must be right; below it the model is
     unsure."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.sure <= 1:
-            raise UserError(f"evaluate.sure={self.sure} must be above 0 and at most 1")
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, PositiveInt
 
 from springfield.files import atomic, sha256, write_json
 from springfield.machine.errors import UserError
@@ -34,9 +35,9 @@ FLOAT_ENDS = (0, 1, 4, 16)
 class ExportParams:
     """How the network is written."""
 
-    opset: int
+    opset: Annotated[int, Field(ge=18, le=22)]
     """Version of ONNX's operators."""
-    calibration: int
+    calibration: PositiveInt
     """Train frames that the int8 model's ranges are measured on."""
 
 

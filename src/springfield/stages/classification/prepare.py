@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import imagehash
 import joblib
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import Field
 
 from springfield.files import atomic, write_json
 from springfield.images.archives import Item, labelled
@@ -42,14 +43,10 @@ SHOWN, HEIGHT = 8, 72
 class PrepareParams:
     """How images are kept."""
 
-    shorter_side: int
+    shorter_side: Annotated[int, Field(ge=8)]
     """In pixels; smaller images keep their size."""
-    max_refused: float
+    max_refused: Annotated[float, Field(ge=0, le=1)]
     """The share of unusable files past which the stage fails."""
-
-    def __post_init__(self) -> None:
-        if self.shorter_side < 8:
-            raise UserError(f"prepare.shorter_side={self.shorter_side} must be at least 8 pixels")
 
 
 Decoded = tuple[Item, dict[str, Any], NDArray[np.uint8] | None]

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import Field, PositiveFloat
 
 from springfield.files import RemoteFile
 from springfield.machine.errors import UserError
@@ -24,23 +25,24 @@ if TYPE_CHECKING:
 NEEDS = ("seed", "model", "optimizer", "train", "augment.online")
 AUXILIARY_SIZE = 299
 """The smallest input, in pixels, that the auxiliary head of timm's Inception v3 takes."""
+OF_RGB = Field(min_length=3, max_length=3)
 
 
 @dataclass
 class ModelParams:
     """The network and what it takes in."""
 
-    backbone: str
+    backbone: Annotated[str, Field(min_length=1)]
     """A model of timm by name, or of `code`."""
-    code: str
+    code: Annotated[str, Field(pattern=r"\.py$")]
     """The file that defines the backbone, where timm does not."""
-    input_size: int
+    input_size: Annotated[int, Field(ge=8, le=4096)]
     """Side of the input in pixels."""
-    mean: list[float]
+    mean: Annotated[list[Annotated[float, Field(ge=0, le=1)]], OF_RGB]
     """Of the pixels of a channel (0 to 1), subtracted."""
-    std: list[float]
+    std: Annotated[list[PositiveFloat], OF_RGB]
     """Divided by."""
-    drop_rate: float
+    drop_rate: Annotated[float, Field(ge=0, lt=1)]
     """Dropout before the head."""
     options: dict[str, Any]
     """Further arguments of the backbone."""
