@@ -11,6 +11,7 @@ import mlflow
 import numpy as np
 import onnx
 import onnxruntime
+import pandas as pd
 import pytest
 from huggingface_hub import ModelCard
 from mlflow.tracking import MlflowClient
@@ -71,6 +72,24 @@ def test_the_threshold_divides_the_test_frames_as_the_scores_say(done: Project) 
     assert surely <= round(metrics["test"]["sure_share"] * len(predictions)) <= perhaps
     assert metrics["val"]["sure_share"] > 0
     assert metrics["val"]["calibrated_loss"] <= metrics["val"]["loss"] + 0.01
+
+
+def test_each_series_of_dvcs_plots_is_a_line(done: Project) -> None:
+    """Two series in one zigzag cannot be read."""
+    shown = json.loads(done.run("dvc", "plots", "show", "--json").stdout)["data"]
+    titles = set()
+    for plot in (plot for plots in shown.values() for plot in plots if plot["type"] == "vega"):
+        chart = plot["content"]
+        titles.add(chart["title"]["text"])
+        if chart["title"]["text"].startswith("Confusion"):
+            continue
+        points = pd.DataFrame(chart["data"]["values"])
+        x = next(name for name in ("epoch", "recall", "confidence") if name in points)
+        series = [name for name in ("rev", "filename", "field") if name in points]
+        for _, line in points.groupby(series):
+            along = pd.to_numeric(line[x])
+            assert along.is_monotonic_increasing or along.is_monotonic_decreasing, chart["title"]
+    assert {"Loss by epoch", "Scores by epoch", "Reliability (test)"} <= titles
 
 
 def test_the_mistakes_are_shown(done: Project) -> None:

@@ -57,15 +57,17 @@ def write_plots(
     write_csv(curves["all"], folder / "precision_recall.csv")
     precision_recall_plot(curves, "all", folder / "precision_recall.png")
 
-    bins = []
-    for calibrated, probabilities in (("no", before), ("yes", after)):
-        confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
-        for place in np.array_split(np.argsort(confidence, kind="stable"), BINS):
-            if n := len(place):
-                bins.append((calibrated, confidence[place].mean(), right[place].mean(), n))
-    table = pd.DataFrame(bins, columns=["calibrated", "confidence", "accuracy", "n"])
-    write_csv(table, folder / "reliability.csv")
-    reliability_plot(table, threshold, folder / "reliability.png")
+    tables = {"before": _reliability(labels, before), "after": _reliability(labels, after)}
+    for when, table in tables.items():
+        write_csv(table, folder / f"reliability_{when}.csv")
+    reliability_plot(tables, threshold, folder / "reliability.png")
+
+
+def _reliability(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> pd.DataFrame:
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    bins = np.array_split(np.argsort(confidence, kind="stable"), min(BINS, len(labels)))
+    rows = [(confidence[places].mean(), right[places].mean(), len(places)) for places in bins]
+    return pd.DataFrame(rows, columns=["confidence", "accuracy", "n"])
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
@@ -118,27 +120,27 @@ def precision_recall_plot(curves: dict[str, pd.DataFrame], every: str, path: Pat
     figure.savefig(path, format="png", metadata={"Software": None})
 
 
-def reliability_plot(bins: pd.DataFrame, threshold: float, path: Path) -> None:
+def reliability_plot(tables: dict[str, pd.DataFrame], threshold: float, path: Path) -> None:
     """Draw accuracy over confidence, before and after calibration.
 
     Args:
-        bins: a table with `calibrated` (yes or no), `confidence`, `accuracy` and `n`.
+        tables: `before` and `after`, each with `confidence`, `accuracy` and `n`, a bin a row.
         threshold: below it the model says that it is unsure.
         path: file to write.
     """
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="grey", lw=1)
-    for answer, label, colour in (
-        ("no", "before calibration", "tab:orange"),
-        ("yes", "after", "tab:blue"),
+    for when, label, colour in (
+        ("before", "before calibration", "tab:orange"),
+        ("after", "after", "tab:blue"),
     ):
-        part = bins[bins["calibrated"] == answer]
-        axes.plot(part["confidence"], part["accuracy"], "o-", ms=4, color=colour, label=label)
+        points = tables[when]["confidence"], tables[when]["accuracy"]
+        axes.plot(*points, "o-", ms=4, color=colour, label=label)
     axes.axvline(threshold, color="black", lw=1, ls="--", label="unsure below")
     axes.set(
         xlabel="confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02),
-        title=f"Reliability (test), {bins['n'].max()} frames a point",
+        title=f"Reliability (test), {tables['after']['n'].max()} frames a point",
     )  # fmt: skip
     axes.grid(alpha=0.3)
     axes.legend()
