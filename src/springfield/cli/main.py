@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from springfield.cli import configuration, models, stages
+from springfield.cli.experiments import experiments
 from springfield.cli.summary import summary
 from springfield.cli.verify import verify
 from springfield.cli.workspace import Shown
@@ -38,6 +39,7 @@ app = typer.Typer(
 for part in (stages, configuration, models):
     app.add_typer(part.app)
 app.command()(summary)
+app.command()(experiments)
 app.command()(verify)
 
 

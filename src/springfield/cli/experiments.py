@@ -1,0 +1,70 @@
+"""`springfield experiments`: DVC's experiments by their scores, in a table that fits."""
+
+import csv
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from springfield.cli.workspace import PARAMS, ROOT
+from springfield.machine.errors import UserError
+
+SCORES = ("val.accuracy", "val.macro_f1", "test.accuracy", "test.macro_f1")
+
+
+def experiments(
+    as_csv: Annotated[bool, typer.Option("--csv", help="As CSV, with all decimals")] = False,
+    everywhere: Annotated[
+        bool, typer.Option("--all", help="Those of all commits, not of the current one only")
+    ] = False,
+) -> None:
+    """What each experiment changed, its accuracy and macro-F1; the best on val first."""
+    from dvc.api import exp_show
+
+    if not (ROOT / ".git").exists():
+        raise UserError("DVC keeps experiments in Git, and here is none: run 'git init'")
+    rows = list(_rows(exp_show(num=-1 if everywhere else 1)))
+    rows.sort(key=lambda row: [-row.get(score, -1.0) for score in SCORES])
+    if as_csv:
+        head = ("experiment", "commit", "changed", *SCORES, "state")
+        writer = csv.DictWriter(sys.stdout, head, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, "changed": " ".join(row["changed"])} for row in rows)
+        return
+    table = Table("experiment", Column("changed", overflow="fold"), "val", "F1", "test", "F1")
+    for row in rows:
+        scores = [f"{row[score]:.4f}" if score in row else "" for score in SCORES]
+        scores[0] = scores[0] or row["state"].lower()
+        table.add_row(row["experiment"], escape("\n".join(row["changed"])), *scores)
+    Console().print(table)
+
+
+def _rows(shown: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The experiments among what DVC shows, and the current commit."""
+    import pandas as pd
+
+    from springfield.config import by_key
+
+    params, commit = by_key(PARAMS), shown[0]
+    for row in shown[1:]:  # the first is the workspace
+        if row["typ"] == "baseline":
+            commit = row
+        if row is not shown[1] and row is commit:
+            continue
+        changed = [f"{key}={_plain(row[key])}" for key in params if row.get(key) != commit.get(key)]
+        scores = {s: row[s] for s in SCORES if pd.notna(row.get(s))}
+        yield {
+            "experiment": row["Experiment"] or row["rev"],
+            "commit": commit["rev"],
+            "changed": changed,
+            "state": row["State"] or "",
+            **scores,
+        }
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
