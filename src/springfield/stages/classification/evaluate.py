@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from springfield.files import atomic, write_json
+from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
 from springfield.machine.progress import track
