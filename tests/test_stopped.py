@@ -9,12 +9,15 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import psutil
 import pytest
 import torch
 from mlflow.tracking import MlflowClient
+from PIL import Image
 from torch import Tensor
 
 from .conftest import Project, last_epoch, log, mlflow_server, start, trainers, wait
@@ -312,6 +315,52 @@ def test_a_dead_loader_process_is_one_line_and_the_training_goes_on(
     assert last_epoch(finished) >= 1
     finished.springfield("train")
     check(finished, uninterrupted, runs)
+
+
+@pytest.mark.parametrize(
+    ("command", "signal_"),
+    [
+        ("springfield", signal.SIGTERM),
+        ("springfield", signal.SIGKILL),
+        ("dvc repro --single-item", signal.SIGKILL),
+    ],
+)
+@pytest.mark.parametrize(
+    ("stage", "works"),
+    [("prepare", "data/.prepared.partial/images.arrow"), ("train", ".springfield/train/*/last-*")],
+)
+def test_a_killed_stage_leaves_no_process_behind(
+    finished: Project, stage: str, works: str, command: str, signal_: signal.Signals
+) -> None:
+    """So that `| tee log` ends, too: nobody holds what was printed to."""
+    finished.springfield("compose", "hardware.workers=1", "train.epochs=1000")
+    picture = BytesIO()
+    Image.new("RGB", (3000, 3000)).save(picture, "PNG")
+    with ZipFile(finished.path / "data/raw/slow.zip", "w") as archive:
+        for number in range(400):
+            archive.writestr(f"a/{number}.png", picture.getvalue())
+    with subprocess.Popen(
+        [*command.split(), stage], cwd=finished.path, env=finished.env, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    ) as process:  # fmt: skip
+        wait(lambda: any(file.stat().st_size for file in finished.path.glob(works)))
+        process.send_signal(signal_)
+        try:
+            process.communicate(timeout=5)
+            wait(lambda: not _session(process.pid), seconds=2)
+        finally:
+            for left in _session(process.pid):
+                left.kill()
+
+
+def _session(leader: int) -> list[psutil.Process]:
+    """The processes of a session that run; where nobody reaps the others, they stay for ever."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")

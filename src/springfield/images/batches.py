@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from springfield.images.store import ImageStore
-from springfield.machine.processes import ctrl_c_waits, worker_context
+from springfield.machine.processes import ctrl_c_waits, end_with_starter, worker_context
 
 if TYPE_CHECKING:
     from springfield.images.transforms import Augmentation
@@ -168,4 +168,5 @@ def loader(frames: Frames, batches: Batches, workers: int) -> DataLoader[Any]:
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         multiprocessing_context=worker_context() if workers else None,
+        worker_init_fn=end_with_starter,
     )

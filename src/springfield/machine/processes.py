@@ -2,6 +2,7 @@
 
 import ctypes
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -18,6 +19,21 @@ def end_with_parent() -> None:
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def end_with_starter(*_: int) -> None:
+    """Have a worker of `worker_context` end when the process that started it has ended.
+
+    Its parent is the fork server, which in turn ends only after its last worker.
+    """
+    starter = multiprocessing.parent_process()
+    assert starter
+
+    def follow() -> None:
+        starter.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def heed_ctrl_c_anywhere() -> None:

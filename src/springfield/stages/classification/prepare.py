@@ -26,7 +26,7 @@ from springfield.images.thumbnail import thumbnail
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
-from springfield.machine.processes import ctrl_c_waits, end_with_parent, worker_context
+from springfield.machine.processes import ctrl_c_waits, end_with_starter, worker_context
 from springfield.machine.progress import track
 from springfield.pages.data import write_data_page
 
@@ -89,7 +89,7 @@ def _decode_batch(batch: list[Item], params: PrepareParams) -> list[Decoded]:
 
 def _decoded(items: Iterator[Item], params: PrepareParams, workers: int) -> Iterator[Decoded]:
     """Decode in `workers` processes, in order, with only a few batches in memory."""
-    with ProcessPoolExecutor(workers, worker_context(), end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, worker_context(), end_with_starter) as pool:
         waiting = []
         while batch := list(islice(items, BATCH)):
             with ctrl_c_waits():  # the first one starts the processes
