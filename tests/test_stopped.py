@@ -363,6 +363,22 @@ def _session(leader: int) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.parametrize(("size", "workers"), [("300k", 1), ("100k", 0)])
+def test_little_shared_memory_means_fewer_loader_processes(
+    finished: Project, size: str, workers: int
+) -> None:
+    """As in a container: Docker gives 64 MB, of which a batch of 128 frames of 299 px takes 34."""
+    if subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("a mount of one's own is not allowed here")
+    finished.springfield("compose", "hardware.workers=3", "train.epochs=3")
+    mount = f"mount -t tmpfs -o size={size} none /dev/shm"
+    command = f"{mount} && exec timeout 90 springfield train"
+    result = finished.run("unshare", "-m", "sh", "-c", command)
+    assert f"loader processes: {workers} instead of 3; /dev/shm has" in result.stderr
+    assert "--shm-size" in result.stderr
+    assert finished.metrics()["epoch"].to_list() == [0, 1, 2]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_full_disk_at_a_checkpoint_loses_no_epoch(finished: Project) -> None:
     finished.springfield("compose", "train.epochs=4")

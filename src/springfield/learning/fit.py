@@ -39,8 +39,10 @@ class Part:
 
     rank: int
     world: int
+    here: int
+    """Processes on this machine."""
     workers: int
-    """Processes that load."""
+    """Processes that load, if shared memory has room for their batches."""
     epoch: int
     """That training starts with: loader processes start before Lightning says which it is."""
 
@@ -116,7 +118,7 @@ def _part(trainer: pl.Trainer, params: TrainParams, machine: Machine, resumed: P
     if workers is None:
         workers = 0 if trainer.strategy.root_device.type == "cpu" else 4
     epoch = epoch_of(resumed) + 1 if resumed else 0
-    return Part(trainer.global_rank, world, workers, epoch)
+    return Part(trainer.global_rank, world, trainer.num_devices, workers, epoch)
 
 
 def _trainer(learner: Learner, machine: Machine, callbacks: list[Callback]) -> pl.Trainer:

@@ -3,6 +3,7 @@
 import ctypes
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -10,8 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
+from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from springfield.machine.progress import console
 
 
 def end_with_parent() -> None:
@@ -34,6 +38,27 @@ def end_with_starter(*_: int) -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
+
+
+def loaders_with_room(wanted: int, batch: int, processes: int) -> int:
+    """As many loader processes as shared memory has room for; with less, training would hang.
+
+    Args:
+        wanted: loader processes of each process.
+        batch: bytes of one; each loader has two of them wait there.
+        processes: of this training on this machine.
+    """
+    shared = Path("/dev/shm")  # noqa: S108 - where Linux has it
+    if not shared.is_dir():
+        return wanted
+    free = shutil.disk_usage(shared).free // processes
+    few = min(wanted, max(0, (free // max(1, batch) - 4) // 2))  # 4: in use, and to spare
+    if few < wanted:
+        console.print(
+            f"loader processes: {few} instead of {wanted}; {shared} has {free / 2**20:.1f} MB free "
+            f"for batches of {batch / 2**20:.1f} MB; a container gets more with --shm-size=8g"
+        )
+    return few
 
 
 def heed_ctrl_c_anywhere() -> None:

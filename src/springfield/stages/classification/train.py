@@ -13,6 +13,7 @@ from springfield.files import RemoteFile
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
+from springfield.machine.processes import loaders_with_room
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -138,4 +139,7 @@ def _loaders(
     frames = Frames(stores, train.ids, train.labels, size, augmentation, params.seed)
     whole = Frames(stores[:1], val.ids, val.labels, params.model.input_size)
     in_order = Batches(len(val.ids), *shares, pieces=pieces)
-    return loader(frames, shuffled, part.workers), loader(whole, in_order, part.workers)
+    batch = params.train.batch_size // part.world // pieces
+    pixels = batch * max(size, params.model.input_size) ** 2
+    workers = loaders_with_room(part.workers, 3 * pixels, part.here)
+    return loader(frames, shuffled, workers), loader(whole, in_order, workers)
