@@ -5,6 +5,7 @@ import errno
 import gc
 import os
 import sys
+from importlib.metadata import packages_distributions, version
 from typing import Annotated
 
 import typer
@@ -30,7 +31,6 @@ MLFLOW = {
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Train, evaluate and export an image classifier, repeatably. "
@@ -43,9 +43,20 @@ app.command()(experiments)
 app.command()(verify)
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        # Whatever the distribution is called.
+        print(version(packages_distributions()["springfield"][0]))
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, help="Show the version and end."),
+    ] = False,
 ) -> None:
     """Options of every subcommand."""
     Shown.traceback = debug
