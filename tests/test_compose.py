@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 import yaml
 
+from springfield import pipeline
 from springfield.config import Params, by_key, compose, load
 from springfield.machine.errors import UserError
 
@@ -35,7 +36,25 @@ def write(path: Path, **changes: object) -> Path:
 def test_every_experiment_composes_to_checked_params(experiment: str, tmp_path: Path) -> None:
     target = tmp_path / "params.yaml"
     compose(REPOSITORY, target, [f"experiment={experiment}"])
-    assert load(target).experiment == experiment
+    named = {"folder": "pictures"}  # after what it learns from
+    assert load(target).experiment == named.get(experiment, experiment)
+
+
+@pytest.mark.parametrize(
+    ("watched", "name"),
+    [("../pets", "pets"), ("../my.pets.tar.gz", "my_pets"), ("'a/My Pets (1).ZIP'", "My_Pets_1")],
+)
+def test_own_pictures_start_from_pretrained_weights_and_give_their_name(
+    watched: str, name: str, tmp_path: Path
+) -> None:
+    target = tmp_path / "params.yaml"
+    compose(REPOSITORY, target, ["experiment=folder", f"data.watch={watched}"], pipeline.check)
+    params = load(target)
+    assert params.experiment == params.data.name == name
+    assert params.model.weights
+    assert (params.model.backbone, params.model.input_size) == ("resnet18", 224)
+    compose(REPOSITORY, target, ["experiment=folder", "data.name=cats"])
+    assert load(target).data.name == "cats"
 
 
 @pytest.mark.parametrize("group", ["data", "split", "augment", "model", "train", "hardware"])
@@ -207,8 +226,8 @@ def test_a_wrong_type_is_found_before_any_work(project: Project) -> None:
         ("+train.lrs=1", "unknown key 'train.lrs'; did you mean"),
         ("modle=resnet10t", "unknown key 'modle'; did you mean 'model'?"),
         (
-            "model=resnet18",
-            "no model 'resnet18'; did you mean 'resnet10t'? There are: ",
+            "model=resnet11t",
+            "no model 'resnet11t'; did you mean 'resnet10t'? There are: ",
         ),
         ("optimizer.lr=-1", "optimizer.lr=-1: should be greater than 0"),
         ("hardware.devices=0", "hardware.devices=0: should be 'auto', or should be greater than 0"),

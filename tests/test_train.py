@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+import timm
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from springfield import pipeline
@@ -80,9 +81,87 @@ def test_weights_of_the_mirror_fit_inception_and_nothing_else(tmp_path: Path) ->
         load_backbone(Classifier(architecture("test_resnet", 32)), WEIGHTS)
 
 
-def test_an_unknown_backbone_is_named_with_near_ones() -> None:
-    with pytest.raises(UserError, match=r"timm has no 'inception_v9'; near it: .*inception"):
-        Classifier(architecture("inception_v9", 75))
+@pytest.mark.parametrize(
+    ("backbone", "message"),
+    [
+        ("inception_v9", r"timm has no 'inception_v9'; near it: .*inception_v3"),
+        ("swin_tiny", r"timm has no 'swin_tiny'; near it: swin_tiny_patch4_window7_224"),
+        ("resnet18.none", r"Invalid pretrained tag \(none\) for resnet18"),
+    ],
+)
+def test_an_unknown_backbone_is_named_with_near_ones(backbone: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Classifier(architecture(backbone, 75))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "mean"),
+    [
+        ("vit_tiny_patch16_224", 224, 0.5),
+        ("inception_v3", 299, 0.5),
+        ("resnet18.a1_in1k", 224, 0.485),
+        ("deit_tiny_distilled_patch16_224", 224, 0.485),
+    ],
+)
+def test_a_network_of_timm_brings_its_own_input(
+    backbone: str, size: int, mean: float, tmp_path: Path
+) -> None:
+    overrides = ["model=timm", f"model.backbone={backbone}"]
+    compose(REPOSITORY, tmp_path / "params.yaml", overrides, pipeline.check)
+    model = load(tmp_path / "params.yaml").model
+    assert (model.input_size, model.mean[0]) == (size, mean)
+    said = [*overrides, "model.input_size=32", "model.std=[1,1,1]"]
+    compose(REPOSITORY, tmp_path / "params.yaml", said)
+    model = load(tmp_path / "params.yaml").model
+    assert (model.input_size, model.mean[0], model.std[0]) == (32, mean, 1)
+
+
+@pytest.mark.parametrize("backbone", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
+def test_a_network_of_one_size_is_made_for_that_of_the_params(
+    backbone: str, tmp_path: Path
+) -> None:
+    overrides = ["model=timm", f"model.backbone={backbone}", "model.input_size=64"]
+    compose(REPOSITORY, tmp_path / "params.yaml", overrides, pipeline.check)
+    torch.manual_seed(0)
+    model = Classifier(architecture(backbone, 64)).eval()
+    save_checkpoint(model, tmp_path / "checkpoint", {})
+    images = torch.randint(0, 256, (1, 50, 70, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.equal(load_checkpoint(tmp_path / "checkpoint")(images), model(images))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "overrides", "message"),
+    [
+        ("inception_v3", ("model.input_size=32",), "model.input_size=32: inception_v3 cannot take"),
+        ("efficientformer_l1", ("model.input_size=64",), "null takes the network's own size"),
+        ("vit_tiny_patch16_224", ("train.input_size=96",), "train.input_size=96: vit_tiny_patch1"),
+        ("resnet18", ("+model.options.widths=3",), "model.options: resnet18: .*'widths'"),
+        ("resnet18", ("train.auxiliary=0.4",), "only inception_v3 .* set it to 0"),
+    ],
+)
+def test_what_a_network_cannot_take_is_said_when_it_is_chosen(
+    backbone: str, overrides: tuple[str], message: str, tmp_path: Path
+) -> None:
+    chosen = ["model=timm", f"model.backbone={backbone}", *overrides]
+    with pytest.raises(UserError, match=message):
+        compose(REPOSITORY, tmp_path / "params.yaml", chosen, pipeline.check)
+    assert not (tmp_path / "params.yaml").exists()
+
+
+def test_a_head_of_two_layers_starts_from_zero(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    name = "deit_tiny_distilled_patch16_224"
+    trained = timm.create_model(name)
+    save_file(trained.state_dict(), tmp_path / "w.safetensors")
+    model = Classifier(architecture(name, 224))
+    load_backbone(model, tmp_path / "w.safetensors")
+    loaded = model.backbone.state_dict()["cls_token"]
+    assert torch.equal(loaded, trained.state_dict()["cls_token"])
+    zero = [name for name, value in model.backbone.named_parameters() if not value.any()]
+    assert {"head.weight", "head_dist.weight", "head_dist.bias"} <= set(zero)
+    trunk = sum(parameter.numel() for parameter in model.trunk_parameters())
+    assert sum(p.numel() for p in model.backbone.parameters()) - trunk == 2 * (192 * 3 + 3)
 
 
 def test_weights_are_verified(tmp_path: Path) -> None:
@@ -253,8 +332,7 @@ def test_inceptions_auxiliary_head_is_for_training_only(finished: Project) -> No
     finished.springfield("train", "--preset", "fast")
     saved = load_file(finished.path / ".springfield/debug/checkpoint/model.safetensors")
     assert not [name for name in saved if "Aux" in name]
-    finished.springfield("compose", *inception, "model.input_size=112")
-    output = finished.springfield("train", status=1)
+    output = finished.springfield("compose", *inception, "model.input_size=112", status=1)
     assert "only inception_v3 from 299 pixels on has an auxiliary head; set it to 0" in output
 
 
@@ -270,11 +348,10 @@ def test_training_on_smaller_pictures_than_the_network_is_used_with(finished: Pr
     used = load_checkpoint(finished.path / ".springfield/debug/checkpoint").architecture.input_size
     assert used == 32
     fixed = ("model=small_cnn_mnist", "model.backbone=small_cnn", "model.input_size=28")
-    finished.springfield("compose", *fixed, "train.input_size=24")
     assert (
         "train.input_size=24: small_cnn cannot take pictures of this size; set it to null, for "
         "model.input_size=28"
-    ) in finished.springfield("train", "--preset", "fast", status=1)
+    ) in finished.springfield("compose", *fixed, "train.input_size=24", status=1)
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import difflib
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
@@ -29,6 +29,9 @@ from springfield.stages.split import SplitParams
 
 CURRENT = re.compile(r"^(  - experiment: )(\S+)", re.MULTILINE)
 """The line of `conf/config.yaml` that names the current experiment."""
+ARCHIVE = re.compile(r"\.(zip|tgz|tar(\.\w+)?)$", re.IGNORECASE)
+INPUT = ("input_size", "mean", "std")
+"""What timm knows of a network."""
 Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 """Letters, digits, and `_.-`: it becomes a part of names in MLflow."""
 
@@ -133,7 +136,23 @@ def _read(path: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", content)
 
 
+def _fill(content: dict[str, Any]) -> None:
+    """Say what is null: a network's own input, and the name of the folder that is learnt from."""
+    data, model = content.get("data"), content.get("model")
+    if isinstance(data, dict) and data.get("watch") and data.get("name", "") is None:
+        data["name"] = re.sub(r"\W+", "_", ARCHIVE.sub("", Path(data["watch"]).name)).strip("_")
+    if isinstance(data, dict) and content.get("experiment", "") is None:
+        content["experiment"] = data.get("name")
+    if isinstance(model, dict) and None in (own := [model.get(key, 0) for key in INPUT]):
+        from springfield.stages.classification.network import configuration
+
+        found = configuration(str(model.get("backbone")))
+        found["input_size"] = found["input_size"][-1]
+        model |= {key: found[key] for key, value in zip(INPUT, own, strict=True) if value is None}
+
+
 def _checked(content: dict[str, Any], where: str) -> Params:
+    _fill(content)
     try:  # of JSON, objects may become dataclasses although nothing else is converted
         return TypeAdapter(Params).validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
@@ -181,8 +200,19 @@ def _near(word: str, known: Sequence[str]) -> str:
     return f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(known)}"
 
 
-def compose(root: Path, target: Path, overrides: Sequence[str] = ()) -> None:
+def compose(
+    root: Path,
+    target: Path,
+    overrides: Sequence[str] = (),
+    check: Callable[[Params], None] = lambda params: None,
+) -> None:
     """Write what `conf/` composes, with Hydra overrides, to `target`, if it passes the checks.
+
+    Args:
+        root: the repository.
+        target: the `params.yaml` to write.
+        overrides: as Hydra takes them.
+        check: a further check.
 
     Raises:
         UserError: an override that Hydra refuses, or what `load` refuses.
@@ -198,7 +228,7 @@ def compose(root: Path, target: Path, overrides: Sequence[str] = ()) -> None:
             compose_and_dump(composed, conf, None, "config", str(root), list(overrides))
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(f"conf/: {_refusal(error)}") from error
-        _checked(_read(composed), "conf/")
+        check(_checked(_read(composed), "conf/"))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(composed.read_bytes())
 
@@ -220,7 +250,7 @@ def _refusal(error: Exception) -> str:
     return text
 
 
-def use(root: Path, experiment: str) -> None:
+def use(root: Path, experiment: str, check: Callable[[Params], None]) -> None:
     """Make an experiment the current one in `conf/config.yaml` and write its `params.yaml`.
 
     Raises:
@@ -230,7 +260,7 @@ def use(root: Path, experiment: str) -> None:
     if experiment not in names:
         hint = f"{_near(experiment, names)} There are: {', '.join(names)}"
         raise UserError(f"no experiment '{experiment}'; {hint}")
-    compose(root, root / "params.yaml", [f"experiment={experiment}"])
+    compose(root, root / "params.yaml", [f"experiment={experiment}"], check)
     config = root / "conf/config.yaml"
     config.write_text(CURRENT.sub(rf"\g<1>{experiment}", config.read_text(), count=1))
 

@@ -25,6 +25,15 @@ def stage(name: str, task: str) -> ModuleType:
     return importlib.import_module(f"{package}.{task}.{name}" if own else f"{package}.{name}")
 
 
+def check(params: Params) -> None:
+    """See that the network can be made and takes its input, before any work.
+
+    Raises:
+        UserError: why not.
+    """
+    stage("train", params.task.name).check(params)
+
+
 def run(params: Params, paths: Paths, machine: Machine, *names: str) -> None:
     """Run stages one after the other, without DVC and MLflow; default: all.
 

@@ -68,13 +68,14 @@ def compose(
     ] = None,
 ) -> None:
     """Write params.yaml from conf/ and these overrides; what was chosen before is dropped."""
+    from springfield import pipeline
     from springfield.config import compose, difference
 
     try:
         before = difference(WORKSPACE, PARAMS)
     except UserError:  # params.yaml is missing, or not what this version can read
         before = {}
-    compose(WORKSPACE, PARAMS, overrides or [])
+    compose(WORKSPACE, PARAMS, overrides or [], pipeline.check)
     found = difference(WORKSPACE, PARAMS)
     _tell(found)
     for key, (there, here) in before.items():
@@ -85,7 +86,8 @@ def compose(
 @app.command(rich_help_panel=PANEL)
 def use(experiment: Annotated[str, typer.Argument(help="A file of conf/experiment/")]) -> None:
     """Make an experiment the current one, in conf/config.yaml and params.yaml."""
+    from springfield import pipeline
     from springfield.config import use
 
-    use(WORKSPACE, experiment)
+    use(WORKSPACE, experiment, pipeline.check)
     console.print(f"experiment: [bold]{experiment}[/]")

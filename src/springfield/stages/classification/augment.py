@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from springfield.config import Params
     from springfield.images.transforms import Augmentation
 
-NEEDS = ("seed", "augment", "model.input_size")
+NEEDS = ("seed", "augment", "model.input_size", "model.backbone")
 SHOWN_ROWS, SHOWN_COPIES = 6, 5
 
 

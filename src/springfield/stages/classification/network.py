@@ -1,8 +1,10 @@
 """The classifier: raw pixels in, logits out."""
 
+import difflib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,27 @@ class Architecture:
     """Arguments of the backbone."""
 
 
+def configuration(backbone: str) -> dict[str, Any]:
+    """What timm says of a network, such as `mean`, `std` and `input_size` (channels, H, W).
+
+    Raises:
+        UserError: there is no such network; the text names near ones.
+    """
+    from springfield.stages.classification import small_networks  # noqa: F401 - registers
+
+    if not timm.is_model(backbone):
+        known = timm.list_models()
+        near = [name for name in known if name.startswith(backbone)]
+        near = near or difflib.get_close_matches(backbone, known)
+        hint = f"; near it: {', '.join(near[:3])}" if near else ""
+        raise UserError(f"model.backbone: timm has no '{backbone}'{hint}")
+    try:
+        found: Any = timm.get_pretrained_cfg(backbone, allow_unregistered=False)
+        return asdict(found)
+    except RuntimeError as error:
+        raise UserError(f"model.backbone: {error}") from error
+
+
 class Classifier(nn.Module):
     """A timm backbone that carries its own resizing and normalisation.
 
@@ -41,9 +64,10 @@ class Classifier(nn.Module):
         auxiliary: with the second head that Inception v3 has for training, at 299 pixels or more.
 
     Raises:
-        UserError: timm has no such backbone, or it has not these options.
+        UserError: timm has no such backbone, or it does not take these options or this size.
     """
 
+    backbone: Any
     mean: Tensor
     std: Tensor
 
@@ -52,21 +76,26 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self.architecture = architecture
-        if not timm.is_model(architecture.backbone):
-            from springfield.stages.classification import small_networks  # noqa: F401 - registers
-        if not timm.is_model(architecture.backbone):
-            near = timm.list_models(f"*{architecture.backbone.split('_')[0]}*")[:3]
-            hint = f"; near it: {', '.join(near)}" if near else ""
-            raise UserError(f"model.backbone: timm has no '{architecture.backbone}'{hint}")
+        configuration(architecture.backbone)
         options = architecture.options | ({"aux_logits": True} if auxiliary else {})
-        number = len(architecture.classes)
+        create = partial(
+            timm.create_model,
+            architecture.backbone,
+            num_classes=len(architecture.classes),
+            drop_rate=drop_rate,
+            **options,
+        )
         try:
-            backbone = timm.create_model(
-                architecture.backbone, num_classes=number, drop_rate=drop_rate, **options
-            )
-        except TypeError as error:
+            try:
+                backbone: Any = create(img_size=architecture.input_size)
+            except TypeError:  # it takes any size, or the options say which
+                backbone = create()
+        except (TypeError, ValueError, AssertionError, RuntimeError) as error:
             raise UserError(f"model.options: {architecture.backbone}: {error}") from error
-        self.backbone: Any = backbone.to(memory_format=torch.channels_last)
+        heads = backbone.pretrained_cfg["classifier"]
+        self.backbone = backbone.to(memory_format=torch.channels_last)
+        self.head = tuple(f"{name}." for name in ([heads] if isinstance(heads, str) else heads))
+        """How the names of the last layers' parameters begin."""
         for name in ("mean", "std"):
             values = torch.tensor(getattr(architecture, name)).view(1, 3, 1, 1)
             self.register_buffer(name, values * 255, persistent=False)
@@ -95,11 +124,10 @@ class Classifier(nn.Module):
 
     def trunk_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters below the heads."""
-        head = {id(parameter) for parameter in self.backbone.get_classifier().parameters()}
         return (
             parameter
             for name, parameter in self.backbone.named_parameters()
-            if id(parameter) not in head and not name.startswith(AUXILIARY)
+            if not name.startswith((*self.head, AUXILIARY))
         )
 
     def drop_auxiliary(self) -> None:
@@ -131,31 +159,25 @@ def load_backbone(model: Classifier, weights: Path) -> None:
     Raises:
         UserError: the weights are those of another network.
     """
-    head = {
-        f"{name}.{suffix}"
-        for name, module in model.backbone.named_modules()
-        if module is model.backbone.get_classifier()
-        for suffix in ("weight", "bias")
-    }
     own = model.backbone.state_dict()
     state = {
         name: value
         for name, value in load_file(weights).items()
-        if name not in head
+        if not name.startswith(model.head)
         and (not name.startswith(AUXILIARY) or (name in own and own[name].shape == value.shape))
     }
     try:
         result = model.backbone.load_state_dict(state, strict=False)
     except RuntimeError as error:
         raise UserError(f"{weights.name}: {str(error).splitlines()[-1].strip()}") from error
-    missing = {name for name in result.missing_keys if not name.startswith(AUXILIARY)}
-    if wrong := sorted({*missing, *result.unexpected_keys} - head):
+    differing = {*result.missing_keys, *result.unexpected_keys}
+    if wrong := sorted(n for n in differing if not n.startswith((*model.head, AUXILIARY))):
         raise UserError(
             f"{weights.name} does not fit {model.architecture.backbone}: {len(wrong)} names "
             f"differ, the first is {wrong[0]}"
         )
     for name, parameter in model.backbone.named_parameters():
-        if name in head or name.startswith(f"{AUXILIARY}fc."):
+        if name.startswith((*model.head, f"{AUXILIARY}fc.")):
             nn.init.zeros_(parameter)
 
 

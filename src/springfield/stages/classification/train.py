@@ -78,6 +78,15 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         save_checkpoint(learner.model, paths.checkpoint, machine.made_from)
 
 
+def check(params: "Params") -> None:
+    """See that there is such a network, and that it takes the pictures that it will be given.
+
+    Raises:
+        UserError: there is none, or it does not.
+    """
+    _classifier(params, ["one", "other"], None)
+
+
 def _with_augmented(side: "Side", classes: list[str], augmented: Path) -> "Side":
     from springfield.images.batches import Side, to_labels
 
@@ -100,24 +109,25 @@ def _classifier(params: "Params", classes: list[str], weights: Path | None) -> "
         model.backbone, model.input_size, model.mean, model.std, classes, model.options
     )
     classifier = Classifier(architecture, model.drop_rate, auxiliary=auxiliary)
-    if size != model.input_size:
-        _check_takes(classifier, size)
+    _check_takes(classifier, size)
     if weights:
         load_backbone(classifier, weights)
     return classifier
 
 
 def _check_takes(model: "Classifier", size: int) -> None:
-    """See that a network made for one size of pictures can learn from another."""
+    """See that a network can take, and give, what it will be given in training."""
     import torch
 
+    name, own = model.architecture.backbone, model.architecture.input_size
+    mend = f"set it to null, for model.input_size={own}"
+    key, mend = ("train", mend) if size != own else ("model", "null takes the network's own size")
     try:
         with torch.inference_mode():
             model.eval().logits(torch.zeros(1, 3, size, size))
     except (AssertionError, RuntimeError) as error:
         raise UserError(
-            f"train.input_size={size}: {model.architecture.backbone} cannot take pictures of this "
-            f"size; set it to null, for model.input_size={model.architecture.input_size}"
+            f"{key}.input_size={size}: {name} cannot take pictures of this size; {mend}"
         ) from error
 
 
