@@ -33,7 +33,9 @@ def write_data_page(
         archives=sorted(set(index["source"].str.split("!").str[0])),
         width=f"{index['width'].min()} to {index['width'].max()}",
         height_range=f"{index['height'].min()} to {index['height'].max()}",
+        notes=report.get("notes", []),
         lists=[
+            ("Not a picture", report.get("no_pictures", [])),
             ("Cannot be used", report["refused"]),
             ("The same picture under two classes", report["conflicts"]),
             ("Repeat another picture", report["duplicates"]),

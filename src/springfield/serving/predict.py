@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from PIL import Image
 
 from springfield.images.decoding import decode
+from springfield.images.names import is_hidden, looks_like_picture
 from springfield.machine.errors import UserError
+from springfield.machine.progress import console
+from springfield.sources.folder import inside
 
 
 class Predictor:
@@ -80,6 +82,8 @@ def pixels(picture: bytes) -> NDArray[np.uint8]:
 def find_pictures(paths: list[Path]) -> list[Path]:
     """The files among `paths`, and the pictures in the folders among them, sorted by name.
 
+    In folders, what is hidden and what is plainly no picture is passed over, and counted.
+
     Raises:
         UserError: a folder without pictures.
     """
@@ -88,9 +92,21 @@ def find_pictures(paths: list[Path]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        suffixes = Image.registered_extensions()
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes)
-        if not inside:
+        files = [file for file in inside(path) if not file.is_dir()]
+        pictures = [
+            file for file in files if not is_hidden(file.relative_to(path)) and _is_picture(file)
+        ]
+        if not pictures:
             raise UserError(f"{path} has no pictures")
-        found += inside
+        if others := len(files) - len(pictures):
+            console.print(f"{path}: {others} hidden files or no pictures passed over", markup=False)
+        found += pictures
     return found
+
+
+def _is_picture(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            return looks_like_picture(file.name, opened.read(16))
+    except OSError:  # told when it is read
+        return True

@@ -1,11 +1,12 @@
 """Stage prepare: decode and check every image once, so that nothing later has to."""
 
 import hashlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,25 +17,32 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
+from rich.markup import escape
 
 from springfield.files import atomic, write_json
-from springfield.images.archives import Item, labelled
+from springfield.images.archives import Item, labelled, names_in_a_code_page
 from springfield.images.decoding import decode
 from springfield.images.formats import PICTURE, Layout, labelled_records
+from springfield.images.names import look
 from springfield.images.store import ImageStore, write_images
 from springfield.images.thumbnail import thumbnail
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
 from springfield.machine.processes import ctrl_c_waits, end_with_starter, worker_context
-from springfield.machine.progress import track
+from springfield.machine.progress import console, track
 from springfield.pages.data import write_data_page
 
 if TYPE_CHECKING:
     from springfield.config import Params
 
 NEEDS = ("data.layout", "prepare")
-BATCH = 32
+BATCH, BATCH_BYTES = 32, 32 << 20
+"""A process gets so many files at once, or fewer that are larger together."""
+WAITING_BYTES = 512 << 20
+"""Of files that processes have got and not given back."""
+LONGEST = 16
+"""A picture is kept at most so many times as long as `shorter_side`."""
 SHOWN, HEIGHT = 8, 72
 """Small pictures of a class on the page, and their height in pixels."""
 
@@ -60,19 +68,20 @@ def _decode_one(item: Item, params: PrepareParams) -> Decoded:
     if item.problem:
         return known, {}, None
     try:
-        image = _raw(item.content, item.shape) if item.shape else decode(item.content)
+        image = _raw(item.content, item.shape) if item.shape else decode(item.content, _one_large)
     except ValueError as error:
         return replace(known, problem=str(error)), {}, None
     digest = hashlib.sha256(item.content).hexdigest()
-    width, height = image.size
+    width, height = image.info.get("size", image.size)
     row = {
         "id": digest[:16], "class": item.label, "source": item.source, "width": width,
         "height": height, "sha256": digest, "phash": str(imagehash.phash(image)),
         "official_split": item.official_split,
     }  # fmt: skip
-    if (shorter := min(width, height)) > params.shorter_side:
-        scale = params.shorter_side / shorter
-        scaled = (round(width * scale), round(height * scale))
+    shorter, longer = sorted(image.size)
+    scale = min(params.shorter_side / shorter, LONGEST * params.shorter_side / longer)
+    if scale < 1:
+        scaled = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         image = image.resize(scaled, Image.Resampling.LANCZOS, reducing_gap=3.0)
     return known, row, np.asarray(image)
 
@@ -83,21 +92,56 @@ def _raw(content: bytes, shape: tuple[int, ...]) -> Image.Image:
     return Image.fromarray(np.repeat(planes, 3 // len(planes), axis=0).transpose(1, 2, 0).copy())
 
 
+_one_large: AbstractContextManager[object] | None = None
+"""Held by the one process that decodes a large picture."""
+
+
+def _start(one_large: AbstractContextManager[object]) -> None:
+    global _one_large
+    _one_large = one_large
+    end_with_starter()
+
+
 def _decode_batch(batch: list[Item], params: PrepareParams) -> list[Decoded]:
     return [_decode_one(item, params) for item in batch]
 
 
+def _batches(items: Iterator[Item]) -> Iterator[tuple[list[Item], int]]:
+    """Items to decode together, and their bytes."""
+    batch: list[Item] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += len(item.content)
+        if len(batch) == BATCH or size >= BATCH_BYTES:
+            yield batch, size
+            batch, size = [], 0
+    if batch:
+        yield batch, size
+
+
 def _decoded(items: Iterator[Item], params: PrepareParams, workers: int) -> Iterator[Decoded]:
     """Decode in `workers` processes, in order, with only a few batches in memory."""
-    with ProcessPoolExecutor(workers, worker_context(), end_with_starter) as pool:
-        waiting = []
-        while batch := list(islice(items, BATCH)):
-            with ctrl_c_waits():  # the first one starts the processes
-                waiting.append(pool.submit(_decode_batch, batch, params))
-            if len(waiting) > 2 * workers:
-                yield from waiting.pop(0).result()
-        for future in waiting:
-            yield from future.result()
+    context = worker_context()
+    waiting: deque[tuple[Future[list[Decoded]], int]] = deque()
+    held = 0
+    try:
+        with ProcessPoolExecutor(workers, context, _start, (context.Lock(),)) as pool:
+            for batch, size in _batches(items):
+                with ctrl_c_waits():  # the first one starts the processes
+                    waiting.append((pool.submit(_decode_batch, batch, params), size))
+                held += size
+                while len(waiting) > 2 * workers or held > WAITING_BYTES:
+                    future, size = waiting.popleft()
+                    held -= size
+                    yield from future.result()
+            for future, _ in waiting:
+                yield from future.result()
+    except BrokenProcessPool as error:
+        raise UserError(
+            f"one of {workers} processes that decode was killed, mostly for want of memory; take "
+            "fewer (hardware.workers) and run it again"
+        ) from error
 
 
 def run(params: "Params", paths: Paths, machine: Machine) -> None:
@@ -118,12 +162,15 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         items = _items(archives, params.data.layout, found)
         decoded = track(_decoded(items, params.prepare, workers), "Preparing images")
         write_images(images, found.usable(decoded))
+        found.note_names(archives)
         report = found.report()
         _check(report, found.of_class, params.prepare)
         table = pd.DataFrame(found.rows)
         table.to_csv(index, index=False, lineterminator="\n")
         write_data_page(table, _examples(table, ImageStore(images)), report, paths.data_page)
         write_json(paths.data_report, report)
+    for note in found.notes:
+        console.print(f"[yellow]{escape(note)}[/]")
 
 
 @dataclass
@@ -139,11 +186,18 @@ class _Found:
     refused: list[dict[str, str]] = field(default_factory=list)
     conflicts: list[dict[str, str]] = field(default_factory=list)
     duplicates: list[dict[str, str]] = field(default_factory=list)
+    no_pictures: list[dict[str, str]] = field(default_factory=list)
+    """What lies among the pictures of a class."""
+    notes: list[str] = field(default_factory=list)
+    """What a person should look at."""
     _seen: dict[str, Item] = field(default_factory=dict)
 
     def usable(self, images: Iterable[Decoded]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
         """Ids and pixels of what can be used; the rest is listed with its reason."""
         for item, row, pixels in images:
+            if not item.picture:
+                self.no_pictures.append({"source": item.source, "reason": item.problem})
+                continue
             self.of_class[item.label] += 1
             if pixels is None:
                 self.refused.append({"source": item.source, "reason": item.problem})
@@ -158,8 +212,9 @@ class _Found:
     def report(self) -> dict[str, Any]:
         """What is written as JSON."""
         counts = Counter(row["class"] for row in self.rows)
+        rare = {"no_pictures": self.no_pictures, "notes": self.notes}
         return {
-            "files": self.of_class.total() + self.unmatched,
+            "files": self.of_class.total() + self.unmatched + len(self.no_pictures),
             "images": len(self.rows),
             "unmatched": self.unmatched,
             # Lists, because DVC would show each value of a dictionary as a metric.
@@ -167,7 +222,24 @@ class _Found:
             "refused": self.refused,
             "conflicts": self.conflicts,
             "duplicates": self.duplicates,
+            **{name: listed for name, listed in rare.items() if listed},
         }
+
+    def note_names(self, archives: list[Path]) -> None:
+        """Note names that may be other letters, and classes that may be meant to be one."""
+        for archive in archives:
+            if names := names_in_a_code_page(archive):
+                self.notes.append(
+                    f"{archive.name}: {len(names)} names are in an old code page and may be other "
+                    f"letters than meant, '{names[0]}' for one; pack them again as UTF-8"
+                )
+        alike: dict[str, list[str]] = {}
+        for name in sorted(self.of_class):
+            alike.setdefault(look(name), []).append(name)
+        for names in alike.values():
+            if len(names) > 1:
+                quoted = " and ".join(f"'{name}'" for name in names)
+                self.notes.append(f"the classes {quoted} look the same; are they one?")
 
 
 def _items(archives: list[Path], layouts: list[Layout], found: _Found) -> Iterator[Item]:
