@@ -2,8 +2,13 @@
 
 import io
 import json
+import os
 import struct
+import subprocess
+import sys
 import tarfile
+import time
+import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -18,7 +23,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from springfield.images.decoding import decode
+from springfield.images.archives import labelled
+from springfield.images.decoding import LARGE, decode
 from springfield.images.formats import Layout
 from springfield.images.store import ImageStore
 from springfield.machine.errors import UserError
@@ -27,6 +33,7 @@ from springfield.sources.folder import pack
 from springfield.stages.classification.prepare import PrepareParams
 
 from . import stage
+from .conftest import REPOSITORY
 
 PARAMS = PrepareParams(shorter_side=64, max_refused=1.0)
 LAYOUT = Layout(r"^set/(?P<class>[^/]+)/[^/]+$")
@@ -127,6 +134,9 @@ BAD: dict[str, tuple[bytes, str]] = {
     "animation.gif": (animation("GIF"), "an animation of 3 frames"),
     "animation.webp": (animation("WEBP"), "an animation of 3 frames"),
     "animation.png": (animation("PNG"), "an animation of 3 frames"),
+    "pages.tif": (animation("TIFF"), "3 pages"),
+    "telephone.heic": (b"\0\0\0\x18ftypheic" + bytes(50), "HEIC, which is not read"),
+    "drawing.eps": (saved(pixels(3), "EPS"), "not a picture of a known format"),
     "float.tif": (saved(Image.fromarray(np.ones((9, 9), np.float32)), "TIFF"), "floating-point"),
 }
 ESCAPES = ("../outside.jpg", "set/a/../../../outside.jpg", "/outside.jpg", "..\\outside.jpg")
@@ -161,6 +171,11 @@ def into_folder(path: Path, files: dict[str, bytes]) -> None:
         (folder / name).write_bytes(content)
     (folder / "set/a/link.jpg").symlink_to("/etc/passwd")
     pack(folder, path)
+
+
+def two_classes() -> dict[str, bytes]:
+    places = [f"set/{name}/{n}.png" for name in "ab" for n in range(3)]
+    return {place: saved(pixels(100 + n), "PNG") for n, place in enumerate(places)}
 
 
 ARCHIVES: dict[str, Callable[[Path, dict[str, bytes]], None]] = {
@@ -300,3 +315,267 @@ def test_no_name_is_lost(
     assert len(index) + listed + report["unmatched"] == report["files"] == entries
     assert {path.name for path in raw.iterdir()} == {kind}
     assert written(folder) == WRITTEN
+
+
+def test_no_name_has_a_picture_opened_by_another_program(tmp_path: Path) -> None:
+    """EPS is what Pillow has Ghostscript draw."""
+    started = tmp_path / "started"
+    program = tmp_path / "gs"
+    program.write_text(f"#!/bin/sh\ntouch {started}\n")
+    program.chmod(0o755)
+    (tmp_path / "cat.jpg").write_bytes(saved(pixels(3), "EPS"))
+    code = "import sys, springfield.images.decoding as d; d.decode(open(sys.argv[1], 'rb').read())"
+    result = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "cat.jpg"],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "ValueError: not a picture of a known format" in result.stderr
+    assert not started.exists()
+
+
+def lying_zip(path: Path) -> None:
+    """With an entry of 100 MB that is said to have 100 bytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.writestr("set/a/bomb.png", bytes(100 << 20))
+    size = struct.pack("<I", 100 << 20)
+    path.write_bytes(path.read_bytes().replace(size, struct.pack("<I", 100)))
+
+
+def bzip2_zip(path: Path) -> None:
+    """The same, by a method that cannot be bounded."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as zipped:
+        zipped.writestr("set/a/bomb.png", bytes(100 << 20))
+
+
+def long_header(path: Path) -> None:
+    """With a name of 100 MB."""
+    with tarfile.open(path, "w:gz") as tar:
+        info = tarfile.TarInfo("long")
+        info.type, info.size = tarfile.GNUTYPE_LONGNAME, 100 << 20
+        tar.addfile(info, io.BytesIO(bytes(info.size)))
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "told"),
+    [
+        ("set.zip", lying_zip, "damaged in the archive"),
+        ("set.zip", bzip2_zip, "not packed by deflate"),
+        ("set.tar.gz", long_header, "neither a zip nor a tar"),
+    ],
+)
+def test_no_more_is_unpacked_than_is_claimed(
+    tmp_path: Path, name: str, write: Callable[[Path], None], told: str
+) -> None:
+    write(tmp_path / name)
+    tracemalloc.start()
+    try:
+        problems = [item.problem for item in labelled(tmp_path / name, [LAYOUT]) if item]
+    except UserError as error:
+        problems = [str(error)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert told in problems[0]
+    assert peak < 20 << 20
+
+
+def test_a_strip_of_30_million_pixels_takes_no_gigabyte(tmp_path: Path) -> None:
+    """Scaling so long a side took 1.4 GB of coefficients; here a process gets 1 GB in all."""
+    strip = saved(Image.new("L", (30_000_000, 1)), "PNG")
+    files = two_classes()
+    (tmp_path / "data/raw").mkdir(parents=True)
+    into_zip(tmp_path / "data/raw/set.zip", {**files, "set/a/strip.png": strip})
+    code = "from tests.test_corpus import *; prepare_in(Path(sys.argv[1]))"
+    limited = f"ulimit -d {1 << 20}; exec {sys.executable} -c '{code}' {tmp_path}"
+    subprocess.run(
+        ["bash", "-c", limited], check=True, cwd=REPOSITORY,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    )  # fmt: skip
+    index = pd.read_csv(tmp_path / "data/prepared/index.csv")
+    row = index[index["source"].str.endswith("strip.png")].iloc[0]
+    assert (row["width"], row["height"]) == (30_000_000, 1)
+    images = ImageStore(tmp_path / "data/prepared/images.arrow")
+    assert images[row["id"]].shape == (1, 16 * PARAMS.shorter_side, 3)
+
+
+def test_a_tar_is_read_once_whatever_the_order(tmp_path: Path) -> None:
+    """Going back in a gzip means to unpack all before again: 20 times as long for 150 files."""
+    noise = np.random.default_rng(0)
+    files = {f"set/a/{n:03}.png": noise.bytes(30_000) for n in range(150)}
+    seconds = []
+    for name, order in (("sorted", sorted(files)), ("other", sorted(files, reverse=True))):
+        path = tmp_path / f"{name}.tar.gz"
+        into_tar(path, {file: files[file] for file in order})
+        started = time.perf_counter()
+        contents = {i.path: i.content for i in labelled(path, [LAYOUT]) if i and i.content}
+        seconds.append(time.perf_counter() - started)
+        assert contents == files
+    assert seconds[1] < 5 * seconds[0]
+
+
+def test_a_tar_with_a_damaged_header_is_no_smaller_one(tmp_path: Path) -> None:
+    path = tmp_path / "set.tar"
+    into_tar(path, {f"set/a/{n}.png": JPEG for n in range(40)})
+    content = bytearray(path.read_bytes())
+    header = content.index(b"set/a/30.png")
+    content[header : header + 3] = b"SET"  # its checksum is another one now
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"set.tar: damaged archive"):
+        list(labelled(path, [LAYOUT]))
+
+
+HIDDEN = (
+    "set/a/.ipynb_checkpoints/1-checkpoint.png", "set/.git/objects/1.png", "set/a/._1.png",
+    "__MACOSX/set/a/1.png", "set/@eaDir/1.png", "set/a/Thumbs.db", "set/a/desktop.ini",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("archive", ["set.zip", "set.tar.gz", "packed.zip"])
+def test_folders_that_are_nobodys_class_are_passed_over(archive: str, tmp_path: Path) -> None:
+    files = two_classes()
+    (tmp_path / "data/raw").mkdir(parents=True)
+    hidden = dict.fromkeys(HIDDEN, files["set/a/0.png"])
+    if archive == "set.zip":
+        hidden |= {"set/.empty/": b""}
+    ARCHIVES[archive](tmp_path / "data/raw" / archive, {**hidden, **files})
+    paths = Paths.within(tmp_path)
+    stage.prepare(PARAMS, [Layout(r"(?P<class>[^/]+)/[^/]+$")], paths)
+    report = json.loads(paths.data_report.read_text())
+    assert [row["class"] for row in report["classes"]] == ["a", "b"]
+    assert (report["images"], report["conflicts"], report["duplicates"]) == (6, [], [])
+    assert report["unmatched"] == len(HIDDEN)
+
+
+def test_what_is_plainly_no_picture_is_listed_and_not_refused(tmp_path: Path) -> None:
+    files = two_classes()
+    others = {"set/a/table.csv": b"a,b", "set/b/1.xmp": b"<x/>", "set/README": b"read me"}
+    (tmp_path / "data/raw").mkdir(parents=True)
+    into_folder(tmp_path / "data/raw/set.zip", {**files, **others})
+    paths = Paths.within(tmp_path)
+    strict = PrepareParams(shorter_side=64, max_refused=0.2)
+    stage.prepare(strict, [Layout(r"(?P<class>[^/]+)/[^/]+$")], paths)
+    report = json.loads(paths.data_report.read_text())
+    listed = {entry["source"].split("!")[1]: entry["reason"] for entry in report["no_pictures"]}
+    assert listed == dict.fromkeys(others, "not a picture")
+    assert [entry["source"] for entry in report["refused"]] == ["set.zip!set/a/link.jpg"]
+    assert report["files"] == len(files) + len(others) + 1
+    assert "table.csv" in paths.data_page.read_text()
+
+
+def test_a_class_of_no_pictures_is_named(tmp_path: Path) -> None:
+    files = {f"set/{name}/1.png": saved(pixels(ord(name)), "PNG") for name in "ab"}
+    (tmp_path / "data/raw").mkdir(parents=True)
+    into_zip(tmp_path / "data/raw/set.zip", {**files, "set/c/notes.txt": b"", "set/c/.x.png": JPEG})
+    with pytest.raises(UserError, match=r"the class folder 'set/c' is empty or holds no picture"):
+        prepare_in(tmp_path)
+
+
+def test_names_of_other_systems(tmp_path: Path) -> None:
+    """Backslashes, UTF-8 that is not said to be, composed and decomposed letters, blanks."""
+    names = ["set\\a\\1.png", "set\\a\\2.png", "set/Lise\u0301/1.png", "set/Lis\u00e9/2.png",
+             "set/b /1.png", "set/b/2.png", "set/B/3.png"]  # fmt: skip
+    path = tmp_path / "data/raw/set.zip"
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w") as zipped:
+        for n, name in enumerate(names):
+            zipped.writestr(name, saved(pixels(n), "PNG"))
+    unsaid = path.read_bytes().replace(b"\x00\x08\x00\x00", b"\x00\x00\x00\x00")
+    for content in (path.read_bytes(), unsaid):
+        path.write_bytes(content)
+        index, report = prepare_in(tmp_path)
+        assert index["class"].value_counts().to_dict() == {"a": 2, "Lis\u00e9": 2, "b": 2, "B": 1}
+        assert report["notes"] == ["the classes 'B' and 'b' look the same; are they one?"]
+
+
+def test_names_of_an_old_code_page_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "data/raw/set.zip"
+    path.parent.mkdir(parents=True)
+    into_zip(path, {f"set/{name}/1.png": saved(pixels(ord(name)), "PNG") for name in "aq"})
+    path.write_bytes(path.read_bytes().replace(b"set/q", b"set/\x8e"))  # a letter of page 866
+    _, report = prepare_in(tmp_path)
+    assert "set.zip: 1 names are in an old code page" in report["notes"][0]
+    assert "old code page" in " ".join(capsys.readouterr().err.split())
+    assert "old code page" in (tmp_path / "reports/data.html").read_text()
+
+
+def pictures_in(folder: Path) -> Path:
+    """Two classes of pictures, as a person has them."""
+    for name in "ab":
+        (folder / name).mkdir(parents=True)
+        (folder / name / "1.png").write_bytes(saved(pixels(ord(name)), "PNG"))
+    return folder
+
+
+def test_a_class_folder_that_is_a_link_is_followed_inside_and_named_outside(tmp_path: Path) -> None:
+    folder, packed = pictures_in(tmp_path / "pictures"), tmp_path / "packed.zip"
+    (folder / "c").symlink_to("a")
+    pack(folder, packed)
+    assert "c/1.png" in zipfile.ZipFile(packed).namelist()
+    for target in (tmp_path, folder, Path("..")):
+        (folder / "d").symlink_to(target)
+        with pytest.raises(UserError, match=r"/d' is a link to /.*"):
+            pack(folder, packed)
+        (folder / "d").unlink()
+
+
+@pytest.mark.parametrize("kind", ["set.zip", "set.tar"])
+def test_a_link_among_the_class_folders_of_an_archive_is_named(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "data/raw" / kind
+    path.parent.mkdir(parents=True)
+    files = {f"set/{name}/1.png": saved(pixels(ord(name)), "PNG") for name in "ab"}
+    ARCHIVES[kind](path, files)
+    if kind == "set.tar":
+        with tarfile.open(path, "a") as tar:
+            info = tarfile.TarInfo("set/c")
+            info.type, info.linkname = tarfile.SYMTYPE, "a"
+            tar.addfile(info)
+    else:
+        link = zipfile.ZipInfo("set/c")
+        link.external_attr = 0o120777 << 16
+        with zipfile.ZipFile(path, "a") as zipped:
+            zipped.writestr(link, "a")
+    with pytest.raises(UserError, match=r"'set/c' is a link beside the class folders"):
+        prepare_in(tmp_path)
+
+
+def test_what_a_zip_cannot_hold_is_named(tmp_path: Path) -> None:
+    folder, packed = pictures_in(tmp_path / "pictures"), tmp_path / "packed.zip"
+    for name, told in (
+        (b"a/\xff.png", r"a/\\udcff.png': its name is no UTF-8"), (b"a/b\\c.png", "a backslash")
+    ):  # fmt: skip
+        file = Path(os.fsdecode(os.fsencode(folder) + b"/" + name))
+        file.write_bytes(JPEG)
+        with pytest.raises(UserError, match=told):
+            pack(folder, packed)
+        file.unlink()
+    os.mkfifo(folder / "a/pipe")
+    with pytest.raises(UserError, match="a/pipe': neither a file nor a folder"):
+        pack(folder, packed)
+
+
+def test_a_large_file_beside_the_pictures_is_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one above 2 GiB is, which zipfile wants to be told of."""
+    folder, packed = pictures_in(tmp_path / "pictures"), tmp_path / "packed.zip"
+    (folder / "a/film.mp4").write_bytes(bytes(60_000))
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 50_000)
+    pack(folder, packed)
+    with zipfile.ZipFile(packed) as zipped:
+        assert zipped.testzip() is None
+        assert zipped.getinfo("a/film.mp4").file_size == 60_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_photograph_of_108_megapixels_is_one(kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = saved(pixels(60).resize((12000, 9000)), kind, exif=exif)
+    image = decode(content)
+    assert image.width * image.height <= LARGE
+    assert image.info["size"] == (9000, 12000)
+    seen = np.asarray(image.rotate(90, expand=True).resize((80, 60))).astype(int)
+    assert np.abs(seen - np.asarray(pixels(60))).mean() < 2

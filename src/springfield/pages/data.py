@@ -28,12 +28,11 @@ def write_data_page(
         {"name": name, "n": n, "pictures": examples[str(name)]} for name, n in counts.items()
     ]
     page = TEMPLATES.get_template("data.html.jinja").render(
-        **report | {"classes": classes},
+        **{"notes": []} | report | {"classes": classes},
         most=classes[0]["n"],
         archives=sorted(set(index["source"].str.split("!").str[0])),
         width=f"{index['width'].min()} to {index['width'].max()}",
         height_range=f"{index['height'].min()} to {index['height'].max()}",
-        notes=report.get("notes", []),
         lists=[
             ("Not a picture", report.get("no_pictures", [])),
             ("Cannot be used", report["refused"]),
