@@ -6,7 +6,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -247,7 +247,7 @@ def labelled(archive: Path, layouts: "list[Layout]") -> Iterator[Item | None]:
 
 
 def _match(
-    patterns: list[tuple[re.Pattern[str], str]], path: str
+    patterns: Sequence[tuple[re.Pattern[str], str]], path: str
 ) -> tuple[re.Match[str] | None, str]:
     """Where the first of the layouts' patterns is found in a path, and its split."""
     found = ((pattern.search(path), split) for pattern, split in patterns)
