@@ -6,6 +6,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 READY := $(VENV)/.installed
 PAGE := web/node_modules/.package-lock.json
+# MLflow's own start page is for language models.
+RUNS := /\#/experiments?workflowType=machine_learning
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
@@ -47,9 +49,9 @@ check-page: $(if $(shell command -v npm),$(PAGE))
 
 ui: $(READY) ## Open MLflow's page on the runs (PORT=5000).
 	@case "$${MLFLOW_TRACKING_URI:-}" in \
-	http*) echo "MLflow's page: $$MLFLOW_TRACKING_URI";; \
-	*) echo "MLflow's page: http://127.0.0.1:$(or $(PORT),5000)"; \
-		exec mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" \
+	http*) echo "MLflow's page: $${MLFLOW_TRACKING_URI%/}$(RUNS)";; \
+	*) echo "MLflow's page: http://127.0.0.1:$(or $(PORT),5000)$(RUNS)"; \
+		exec mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" \
 			--host 127.0.0.1 --port $(or $(PORT),5000);; \
 	esac
 

@@ -13,10 +13,12 @@ import onnx
 import onnxruntime
 import pandas as pd
 import pytest
+import yaml
 from huggingface_hub import ModelCard
 from mlflow.tracking import MlflowClient
 from safetensors.torch import save_file
 
+from springfield.artifacts.card import model_card
 from springfield.images.store import ImageStore
 
 from .conftest import GIT, Project
@@ -148,6 +150,22 @@ def test_the_card_is_one_that_hubs_read(done: Project) -> None:
         assert f"| {row['class']} | {row['n']} |" in card.text
 
 
+def test_the_card_shows_any_name_as_it_is(done: Project) -> None:
+    described = json.loads((done.path / "models/model.json").read_text())
+    scores = json.loads((done.path / "reports/metrics.json").read_text())
+    report = json.loads((done.path / "reports/export.json").read_text())
+    row = scores["per_class"]["test"][0]
+    row["class"] = "<script>|[x](http://evil.example)\x1b"
+    row |= {"precision": 0.0, "precision_low": 0.0, "precision_high": 0.0}
+    chosen = yaml.safe_load((done.path / "params.yaml").read_text())
+    frames = {"train": 1, "val": 1, "test": 1}
+    card = model_card(chosen, described, scores, report, frames)
+    assert "| &lt;script&gt;\\|\\[x\\](http:\\//evil.example)\\\\x1b | " in card
+    assert f"| {row['n']} | 0.000 (unknown) |" in card
+    assert "| `train.input_size` | null |" in card
+    assert "None" not in card
+
+
 def test_a_checkpoint_that_gives_no_numbers_is_refused(finished: Project) -> None:
     """Comparing with what is no number is false, and false was taken for equal."""
     scores = (finished.path / "reports/metrics.json").read_text()
@@ -179,6 +197,30 @@ def test_exporting_again_gives_the_same_files(finished: Project) -> None:
     assert [(finished.path / file).read_bytes() for file in files] == before
     versions = MlflowClient(finished.store).search_model_versions("name = 'springfield-sample'")
     assert len(versions) == 1
+
+
+def test_mlflow_shows_what_a_run_and_its_model_are(done: Project) -> None:
+    client = MlflowClient(done.store)
+    (run,) = done.runs()
+    assert run.info.run_name == "tiny"
+    assert "test\\_resnet" not in run.data.tags["mlflow.note.content"]
+    assert "test_resnet at 32 pixels" in run.data.tags["mlflow.note.content"]
+    (used,) = run.inputs.dataset_inputs
+    assert used.dataset.name == "sample"
+    assert used.dataset.digest == run.data.tags["springfield.data_sha256"][:36]
+    assert json.loads(used.dataset.source) == {"tags": {"sample": 0.1}}
+    version = client.get_model_version_by_alias("springfield-sample", "challenger")
+    (output,) = run.outputs.model_outputs
+    model = client.get_logged_model(output.model_id)
+    assert json.loads(model.tags["mlflow.modelVersions"]) == [
+        {"name": "springfield-sample", "version": version.version}
+    ]
+    mlflow.set_tracking_uri(done.store)
+    logged = mlflow.models.Model.load(f"models:/{output.model_id}")
+    described = json.loads((done.path / "models/model.json").read_text())
+    assert logged.metadata == {key: described[key] for key in ("classes", "threshold")}
+    example = logged.load_input_example(f"models:/{output.model_id}")
+    assert example.shape == (1, 16, 16, 3)
 
 
 def test_one_run_carries_training_scores_and_model(done: Project) -> None:

@@ -187,3 +187,10 @@ def test_the_runtime_keeps_no_telemetry(tmp_path: Path) -> None:
     env |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / ".cache")}
     subprocess.run(command, env=env, check=True)
     assert list(tmp_path.rglob("*onnxruntime*")) == []
+
+
+def test_a_name_does_not_steer_the_terminal(done: Project, tmp_path: Path) -> None:
+    (tmp_path / "\x1b[2Jred\u202egnp.png").write_bytes(b"no picture")
+    output = done.springfield("predict", str(tmp_path), status=1)
+    assert "\\x1b[2Jred\\u202egnp.png" in output.replace("\n", "")
+    assert "\x1b" not in output

@@ -15,6 +15,7 @@ from springfield.artifacts.registered import HASH
 from springfield.files import sha256
 from springfield.machine.errors import UserError
 from springfield.tracking.registry import COMPARED, PREDICTIONS, compare, promote
+from springfield.tracking.run import open_run
 
 from .conftest import Project, mlflow_server
 
@@ -60,6 +61,26 @@ def version(
 
 def champion(store: str) -> int:
     return int(MlflowClient(store).get_model_version_by_alias(NAME, "champion").version)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_any_folder_can_hold_a_store(
+    tmp_path: Path, inside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one whose name means something in a URL."""
+    above = tmp_path / "run ?a=1 %20 %2F #1 шрифт"
+    root = above / "project"
+    root.mkdir(parents=True)
+    monkeypatch.chdir(root if inside else root.parent)
+    root = Path() if inside else Path("project")
+    with open_run(root, "any", None, {}, {}) as run_id:
+        mlflow.log_text("told", "folder/file.txt")
+    (written,) = root.rglob("file.txt")
+    assert written.read_text() == "told"
+    assert mlflow.artifacts.load_text(f"runs:/{run_id}/folder/file.txt") == "told"
+    assert (root / "mlflow.db").is_file()
+    assert list(tmp_path.iterdir()) == [above]
+    assert [path.name for path in above.iterdir()] == ["project"]
 
 
 def test_the_first_model_becomes_champion(store: str) -> None:
@@ -133,6 +154,7 @@ def test_the_command_shows_what_changed_and_which_is_better(finished: Project) -
     assert "champion already" in finished.springfield("promote", status=1)
     finished.springfield("compose", "optimizer.lr=0.004")
     finished.repro()
+    assert finished.runs()[-1].info.run_name == "tiny optimizer.lr=0.004"
     text = finished.springfield("compare")
     assert "champion (1)" in text
     assert "version 2" in text

@@ -5,6 +5,8 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from springfield.artifacts.text import markdown
+
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 
 
@@ -30,6 +32,7 @@ def model_card(
         str(TEMPLATE),
         **chosen,
         name=name,
+        markdown=markdown,
         described=description,
         scores=scores,
         report=report,

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from springfield.artifacts.text import printable
 from springfield.cli import configuration, models, stages
 from springfield.cli.experiments import experiments
 from springfield.cli.summary import summary
@@ -102,5 +103,5 @@ def _one_line(error: Exception) -> str:
 
 def _fail(message: str, status: int) -> None:
     if is_first_process() or status == 1:
-        console.print(f"[bold red]error:[/] {escape(message)}")
+        console.print(f"[bold red]error:[/] {escape(printable(message))}")
     sys.exit(status)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 
+from springfield.artifacts.text import printable
 from springfield.cli.workspace import PATHS, ROOT, start
 from springfield.machine.errors import UserError
 from springfield.machine.progress import console
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 WEB = Path("web")
 PANEL = "Models"
 app = typer.Typer()
+
+
+def escape(text: str) -> str:
+    """A name as it is, in rich's markup."""
+    return escape_markup(printable(text))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -90,7 +96,7 @@ def explain(
         raise UserError(f"no class '{name}'; there are: {', '.join(predictor.classes)}")
     position = predictor.classes.index(name)
     overlay(image, occlusion(predictor, image, position)).save(output)
-    console.print(f"{name} {probabilities[position]:.1%}: {output}", markup=False)
+    console.print(escape(f"{name} {probabilities[position]:.1%}: {output}"))
 
 
 Number = Annotated[

@@ -2,14 +2,24 @@
 
 import json
 import os
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from springfield.cli.workspace import LOCK, PARAMS, PATHS, ROOT, TRAININGS, machine, start
+from springfield.cli.workspace import (
+    LOCK,
+    PARAMS,
+    PATHS,
+    ROOT,
+    TRAININGS,
+    WORKSPACE,
+    machine,
+    start,
+)
+from springfield.machine.errors import UserError
 from springfield.machine.launch import is_first_process, launched
 
 if TYPE_CHECKING:
@@ -129,8 +139,12 @@ def _open_run(
     params: "Params", noted: Path, hashes: dict[str, str], *, record: bool = False
 ) -> AbstractContextManager[str]:
     """The run that the file `noted` names, or another one where this store does not have it."""
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.http_dataset_source import HTTPDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
     from mlflow.utils.git_utils import get_git_commit
 
+    from springfield.artifacts.text import markdown
     from springfield.config import by_key
     from springfield.tracking import run as tracking
 
@@ -139,6 +153,38 @@ def _open_run(
     revision = os.environ.get("DVC_EXP_BASELINE_REV")
     tags["mlflow.source.git.commit"] = revision or get_git_commit(str(ROOT)) or ""
     if name := os.environ.get("DVC_EXP_NAME"):
-        tags["dvc_exp"] = tags["mlflow.runName"] = name
-    note_in = noted if record else None
-    return tracking.open_run(ROOT, params.experiment, run_id, by_key(PARAMS), tags, note_in)
+        tags["dvc_exp"] = name
+    choices = _choices() if record else []
+    tags["mlflow.runName"] = " ".join([name or params.experiment, *choices])[:250]
+    model, data = params.model, params.data
+    tags["mlflow.note.content"] = markdown(
+        f"Experiment {params.experiment}: {model.backbone} at {model.input_size} pixels, on "
+        f"{data.about.title}. Chosen beside it: {', '.join(choices) or 'nothing'}."
+    )
+    origin = {key: value for key, value in asdict(data.source).items() if value}
+    url = data.about.url
+    dataset = MetaDataset(
+        HTTPDatasetSource(url) if url else CodeDatasetSource(origin),  # type: ignore[no-untyped-call]
+        name=data.name,
+        digest=hashes["data"][:36],
+    )
+    return tracking.open_run(
+        ROOT,
+        params.experiment,
+        run_id,
+        by_key(PARAMS),
+        tags,
+        noted if record else None,
+        dataset if record else None,
+    )
+
+
+def _choices() -> list[str]:
+    """What was chosen beside the current experiment."""
+    from springfield.config import difference
+
+    with suppress(UserError):
+        chosen = {key: here for key, _, here in difference(WORKSPACE, PARAMS)}
+        if "experiment" not in chosen:  # else everything that the two experiments do not share
+            return [f"{k}={v}" for k, v in chosen.items() if not k.startswith("hardware.")]
+    return []

@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 from numpy.typing import NDArray
 
 from springfield.artifacts.registered import HASH, PREFIX
@@ -48,16 +49,18 @@ def register(data: str, run_id: str, onnx_file: Path, description: Path, *others
             client.set_registered_model_alias(name, CHALLENGER, found.version)
             return
     described = json.loads(description.read_text())
-    classes, test = len(described["classes"]), described["metrics"]["test"]
+    classes, test = described["classes"], described["metrics"]["test"]
     model = mlflow.onnx.log_model(
         onnx.load(onnx_file),
         name="model",
         signature=ModelSignature(
             Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3), "image")]),
-            Schema([TensorSpec(np.dtype(np.float32), (-1, classes), "probabilities")]),
+            Schema([TensorSpec(np.dtype(np.float32), (-1, len(classes)), "probabilities")]),
         ),
         pip_requirements=[f"{p}=={installed(p)}" for p in ("mlflow", "onnx", "onnxruntime")],
         save_as_external_data=False,
+        input_example=np.full((1, 16, 16, 3), 128, np.uint8),
+        metadata={"classes": classes, "threshold": described["threshold"]},
     )
     for path in (description, *others):
         client.log_model_artifact(model.model_id, str(path))
@@ -73,6 +76,11 @@ def register(data: str, run_id: str, onnx_file: Path, description: Path, *others
         tags=hashes,
         description=f"test accuracy {test['accuracy']:.4f}, macro-F1 {test['macro_f1']:.4f}",
         model_id=model.model_id,
+    )
+    # What `mlflow.register_model` does too, but it prints, and knows no description.
+    client.set_logged_model_tags(
+        model.model_id,
+        {MLFLOW_MODEL_VERSIONS: json.dumps([{"name": name, "version": made.version}])},
     )
     client.set_registered_model_alias(name, CHALLENGER, made.version)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 from springfield.files import atomic, write_json
@@ -13,6 +14,8 @@ from springfield.machine.errors import UserError
 from springfield.machine.progress import console
 
 if TYPE_CHECKING:
+    from mlflow.data.dataset import Dataset
+
     from springfield.tracking.logger import RunLogger
 
 SQLITE = "sqlite:///"
@@ -22,7 +25,12 @@ KNOWN_AS = "springfield.known_as"
 
 def store(root: Path) -> str:
     """Where runs are kept: `MLFLOW_TRACKING_URI`, or a SQLite file at the root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{root.resolve() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or _sqlite(root / "mlflow.db")
+
+
+def _sqlite(path: Path) -> str:
+    """As a URL; relative, because MLflow makes a folder of a quoted name, too."""
+    return f"{SQLITE}{os.path.relpath(path).replace('%', '%25').replace('?', '%3F')}"
 
 
 @contextmanager
@@ -33,6 +41,7 @@ def open_run(
     params: dict[str, Any],
     tags: dict[str, str],
     record: Path | None = None,
+    dataset: "Dataset | None" = None,
 ) -> Iterator[str]:
     """Go on with a run, or start one if there is none or it is not in this store.
 
@@ -43,6 +52,7 @@ def open_run(
         params: of a new run.
         tags: of a new run.
         record: JSON file that gets the id as soon as there is one.
+        dataset: what a new run trains on.
 
     Yields:
         the id of the run.
@@ -80,6 +90,8 @@ def open_run(
                 write_json(record, {"run_id": run.info.run_id})
             if not run.data.params:
                 mlflow.log_params(params)
+                if dataset:
+                    mlflow.log_input(dataset, context="training")
             begun = True
             yield run.info.run_id
             over = True
@@ -109,14 +121,14 @@ def _create_store(uri: str) -> None:
     from filelock import FileLock
     from mlflow.tracking import MlflowClient
 
-    path = Path(uri.removeprefix(SQLITE))
+    path = Path(unquote(uri.removeprefix(SQLITE)))
     if not uri.startswith(SQLITE) or path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
         if not path.exists():
             with atomic(path) as partial:
-                MlflowClient(f"{SQLITE}{partial}").search_experiments(max_results=1)
+                MlflowClient(_sqlite(partial)).search_experiments(max_results=1)
 
 
 def _find(run_id: str, experiment: str) -> str | None:
