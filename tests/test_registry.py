@@ -3,6 +3,11 @@
 import json
 import math
 import shutil
+import socket
+import sqlite3
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import mlflow
@@ -71,6 +76,7 @@ def test_any_folder_can_hold_a_store(
     above = tmp_path / "run ?a=1 %20 %2F #1 шрифт"
     root = above / "project"
     root.mkdir(parents=True)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(root if inside else root.parent)
     root = Path() if inside else Path("project")
     with open_run(root, "any", None, {}, {}) as run_id:
@@ -81,6 +87,52 @@ def test_any_folder_can_hold_a_store(
     assert (root / "mlflow.db").is_file()
     assert list(tmp_path.iterdir()) == [above]
     assert [path.name for path in above.iterdir()] == ["project"]
+
+
+def dripping_server() -> str:
+    """The address of one that sends a byte now and then, for ever."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def drip(connection: socket.socket) -> None:
+        with suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n{")
+            while True:
+                time.sleep(0.5)
+                connection.sendall(b" ")
+
+    def serve() -> None:
+        while True:
+            threading.Thread(target=drip, args=listening.accept()[:1], daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("kind", ["damaged", "foreign", "locked", "dripping"])
+def test_a_store_that_cannot_be_used_is_told_in_seconds(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("springfield.tracking.run.ANSWER", 3)
+    told = "sqlite:///.*mlflow.db cannot be used: .*; end what else uses this file, or move it away"
+    if kind == "damaged":
+        Path("mlflow.db").write_bytes(bytes(range(256)) * 40)
+    elif kind == "dripping":
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", dripping_server())
+        told = "http://.* cannot be used: no answer within 3 s; start it, or mend MLFLOW_TRACKING"
+    else:
+        other = sqlite3.connect("mlflow.db")
+        other.execute("create table alembic_version(version_num)")
+        other.execute("insert into alembic_version values('not of MLflow')")
+        other.commit()
+        if kind == "locked":
+            other.execute("begin exclusive")
+    begun = time.monotonic()
+    with pytest.raises(UserError, match=told), open_run(Path(), "any", None, {}, {}):
+        pass
+    assert time.monotonic() - begun < 10
 
 
 def test_the_first_model_becomes_champion(store: str) -> None:

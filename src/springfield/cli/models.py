@@ -108,10 +108,12 @@ Number = Annotated[
 def compare(number: Number = None) -> None:
     """A version beside the champion of this data set: params, scores, a paired test."""
     from springfield.tracking import registry
-    from springfield.tracking.run import store
+    from springfield.tracking.run import store, usable
 
-    data = start("compare").data.name
-    _tell_comparison(registry.compare(store(ROOT), data, number or PATHS.onnx))
+    data, uri = start("compare").data.name, store(ROOT)
+    with usable(uri):
+        found = registry.compare(uri, data, number or PATHS.onnx)
+    _tell_comparison(found)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -123,10 +125,11 @@ def promote(
 ) -> None:
     """Make a version the champion, if it is better on the same test frames."""
     from springfield.tracking import registry
-    from springfield.tracking.run import store
+    from springfield.tracking.run import store, usable
 
-    data = start("promote").data.name
-    found = registry.promote(store(ROOT), data, number or PATHS.onnx, force=force)
+    data, uri = start("promote").data.name, store(ROOT)
+    with usable(uri):
+        found = registry.promote(uri, data, number or PATHS.onnx, force=force)
     _tell_comparison(found)
     which = "" if number else f" ({PATHS.onnx})"
     console.print(f"version {found.challenger.number}{which} is the champion of {data}")

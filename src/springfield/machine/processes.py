@@ -108,3 +108,29 @@ def worker_context() -> BaseContext:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return multiprocessing.get_context("forkserver")
+
+
+class _Late(BaseException):
+    """No `Exception`, which whoever waits might catch to try again."""
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """End a block of the main thread that takes longer, whatever it waits for.
+
+    Raises:
+        TimeoutError: it did.
+    """
+
+    def end(*_: object) -> None:
+        raise _Late
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    except _Late as late:
+        raise TimeoutError(f"no answer within {seconds:g} s") from late
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

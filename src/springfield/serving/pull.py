@@ -12,9 +12,12 @@ from mlflow.tracking import MlflowClient
 from springfield.artifacts.registered import HASH, PREFIX
 from springfield.files import atomic, sha256
 from springfield.machine.errors import UserError
+from springfield.machine.processes import at_most
 from springfield.machine.progress import console
 
 FP32, LOGGED_AS = "springfield.onnx", "model.onnx"
+ANSWER, DOWNLOAD = 60, 1800
+"""Seconds that a server may take to name a version, and to send it."""
 
 
 def pull(uri: str, name: str | None, alias: str, folder: Path) -> None:
@@ -37,10 +40,11 @@ def pull(uri: str, name: str | None, alias: str, folder: Path) -> None:
     client = MlflowClient(uri, uri)
     mlflow.set_tracking_uri(uri)
     try:
-        name = name or _only_model(client, uri)
-        version = client.get_model_version_by_alias(name, alias)
+        with at_most(ANSWER):
+            name = name or _only_model(client, uri)
+            version = client.get_model_version_by_alias(name, alias)
         status = console.status(f"Pulling {name}, version {version.version}")
-        with status, tempfile.TemporaryDirectory() as partial:
+        with at_most(DOWNLOAD), status, tempfile.TemporaryDirectory() as partial:
             files = _registered_files(version)
             got = Path(
                 mlflow.artifacts.download_artifacts(
@@ -58,6 +62,8 @@ def pull(uri: str, name: str | None, alias: str, folder: Path) -> None:
             for file in files:
                 with atomic(folder / file) as place:
                     shutil.copyfile(got / file, place)
+    except TimeoutError as error:
+        raise UserError(f"{uri}: {error}") from error
     except MlflowException as error:
         reason = " ".join(str(error).split())[:200]
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):

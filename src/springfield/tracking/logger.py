@@ -10,6 +10,7 @@ from mlflow.tracking import MlflowClient
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from springfield.machine.processes import at_most
 from springfield.machine.progress import console
 
 BATCH = 1000
@@ -69,19 +70,9 @@ class RunLogger(Logger):
     def flush(self) -> None:
         """Write what waits and what the run does not have."""
         try:
-            for key in {metric.key for metric in self.waiting} - self._read:
-                history = self._client.get_metric_history(self.run_id, key)
-                self._written[key] = {metric.step for metric in history}
-                self._read.add(key)
-            new = {
-                (metric.key, metric.step): metric
-                for metric in self.waiting
-                if metric.step not in self._written[metric.key]
-            }
-            metrics = list(new.values())
-            for start in range(0, len(metrics), BATCH):
-                self._client.log_batch(self.run_id, metrics[start : start + BATCH])
-        except MlflowException:
+            with at_most(PAUSE):
+                new = self._write()
+        except (MlflowException, TimeoutError):
             self._read.clear()  # an answer that was lost may have been a yes
             if not self._next_try:
                 console.print(
@@ -94,3 +85,19 @@ class RunLogger(Logger):
             self._written[key].add(step)
         self.waiting.clear()
         self._next_try = 0.0
+
+    def _write(self) -> list[tuple[str, int]]:
+        """Write what waits; the metrics and steps that the run did not have."""
+        for key in {metric.key for metric in self.waiting} - self._read:
+            history = self._client.get_metric_history(self.run_id, key)
+            self._written[key] = {metric.step for metric in history}
+            self._read.add(key)
+        new = {
+            (metric.key, metric.step): metric
+            for metric in self.waiting
+            if metric.step not in self._written[metric.key]
+        }
+        metrics = list(new.values())
+        for start in range(0, len(metrics), BATCH):
+            self._client.log_batch(self.run_id, metrics[start : start + BATCH])
+        return list(new)

@@ -59,7 +59,7 @@ def register(data: str, run_id: str, onnx_file: Path, description: Path, *others
         ),
         pip_requirements=[f"{p}=={installed(p)}" for p in ("mlflow", "onnx", "onnxruntime")],
         save_as_external_data=False,
-        input_example=np.full((1, 16, 16, 3), 128, np.uint8),
+        input_example={"image": np.full((1, 16, 16, 3), 128, np.uint8)},
         metadata={"classes": classes, "threshold": described["threshold"]},
     )
     for path in (description, *others):

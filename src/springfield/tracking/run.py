@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from springfield.files import atomic, write_json
 from springfield.machine.errors import UserError
+from springfield.machine.processes import at_most
 from springfield.machine.progress import console
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from springfield.tracking.logger import RunLogger
 
 SQLITE = "sqlite:///"
+ANSWER = 60
+"""Seconds that a store may take to begin or to end with a run; each of its answers has less."""
 KNOWN_AS = "springfield.known_as"
 """Tag of a run: the id that it is looked for by, where that is not its own."""
 
@@ -29,8 +32,11 @@ def store(root: Path) -> str:
 
 
 def _sqlite(path: Path) -> str:
-    """As a URL; relative, because MLflow makes a folder of a quoted name, too."""
-    return f"{SQLITE}{os.path.relpath(path).replace('%', '%25').replace('?', '%3F')}"
+    """As a URL; of a name with `%` or `?` MLflow would also make the folder as it is quoted."""
+    place = str(path.resolve())
+    if "%" in place or "?" in place:
+        place = os.path.relpath(place).replace("%", "%25").replace("?", "%3F")
+    return f"{SQLITE}{place}"
 
 
 @contextmanager
@@ -62,10 +68,9 @@ def open_run(
 
     uri = store(root)
     _create_store(uri)
-    mlflow.set_tracking_uri(uri)
-    begun = over = False
-    mlflow.set_system_metrics_sampling_interval(5)  # type: ignore[no-untyped-call]
-    try:
+    with usable(uri):
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_system_metrics_sampling_interval(5)  # type: ignore[no-untyped-call]
         if run_id:
             resumed = _find(run_id, experiment)
             if resumed is None:
@@ -83,34 +88,63 @@ def open_run(
                 with suppress(MlflowException):  # another process was faster
                     mlflow.create_experiment(experiment, artifact_location=location)
             mlflow.set_experiment(experiment)
-        with mlflow.start_run(
+        run = mlflow.start_run(
             run_id=run_id, tags=None if run_id else tags, log_system_metrics=True
-        ) as run:
-            if record:
-                write_json(record, {"run_id": run.info.run_id})
-            if not run.data.params:
-                mlflow.log_params(params)
-                if dataset:
-                    mlflow.log_input(dataset, context="training")
-            begun = True
-            yield run.info.run_id
-            over = True
-    except UserError:
-        with suppress(MlflowException):
-            scores = mlflow.get_run(run.info.run_id).data.metrics
-            if all(name.startswith("system/") for name in scores):  # nothing to remember
-                mlflow.delete_run(run.info.run_id)
-                if record:
-                    record.unlink()
+        )
+        if record:
+            write_json(record, {"run_id": run.info.run_id})
+        if not run.data.params:
+            mlflow.log_params(params)
+            if dataset:
+                mlflow.log_input(dataset, context="training")
+    try:
+        yield run.info.run_id
+    except BaseException as error:
+        _end(uri, run.info.run_id, "FAILED")
+        if isinstance(error, UserError):
+            with suppress(MlflowException):
+                scores = mlflow.get_run(run.info.run_id).data.metrics
+                if all(name.startswith("system/") for name in scores):  # nothing to remember
+                    mlflow.delete_run(run.info.run_id)
+                    if record:
+                        record.unlink()
         raise
-    except MlflowException as error:
-        if not begun:
-            raise UserError(
-                f"MLflow at {uri} cannot be used: {' '.join(str(error).split())[:200]}"
-            ) from error
-        if not over:
-            raise
-        console.print(f"MLflow at {uri} does not answer: the run {run.info.run_id} stays open")
+    _end(uri, run.info.run_id, "FINISHED")
+
+
+def _end(uri: str, run_id: str, status: str) -> None:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with at_most(ANSWER):
+            mlflow.end_run(status)
+    except (MlflowException, TimeoutError):
+        console.print(f"MLflow at {uri} does not answer: the run {run_id} stays open")
+
+
+@contextmanager
+def usable(uri: str) -> Iterator[None]:
+    """Say why a store cannot be used, after a bounded time.
+
+    Raises:
+        UserError: it is away or too slow, or a file that is locked, damaged or none of MLflow's.
+    """
+    from alembic.util import CommandError
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with at_most(ANSWER):
+            yield
+    except (MlflowException, SQLAlchemyError, CommandError, TimeoutError) as error:
+        advice = (
+            "end what else uses this file, or move it away: the next run makes a new one"
+            if uri.startswith(SQLITE)
+            else "start it, or mend MLFLOW_TRACKING_URI"
+        )
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"MLflow at {uri} cannot be used: {reason}; {advice}") from error
 
 
 def _create_store(uri: str) -> None:
