@@ -1,6 +1,9 @@
 """Scores against values worked out by hand."""
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
@@ -13,6 +16,7 @@ from springfield.scoring.calibration import (
     threshold,
 )
 from springfield.scoring.paired import paired_test
+from springfield.stages.classification.plots import write_csv
 from springfield.stages.classification.scores import intervals, scores, scores_by_class
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
@@ -106,3 +110,10 @@ def test_what_is_no_number_agrees_with_nothing(wrong: str) -> None:
     assert not difference <= 1
     with pytest.raises(UserError, match="wrong for a batch of 1"):
         check_batches(giving(found), np.zeros((6, 6, 3), np.uint8), giving(expected))
+
+
+def test_a_name_in_a_table_is_no_formula_to_a_spreadsheet(tmp_path: Path) -> None:
+    names = ["=1+1", "@SUM(A1)", "-2+3", "-1", "cat"]
+    write_csv(pd.DataFrame({"class": names, "confidence": -0.5}), tmp_path / "table.csv")
+    written = (tmp_path / "table.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[0] for line in written] == ["'=1+1", "'@SUM(A1)", "'-2+3", "-1", "cat"]

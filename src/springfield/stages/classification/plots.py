@@ -1,5 +1,6 @@
 """Pictures of an evaluation."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from PIL import Image, ImageOps
 from sklearn.metrics import confusion_matrix, precision_recall_curve
 from torchvision.utils import make_grid
 
+FORMULA = re.compile(r"^(?![+-]?[\d.]+$)(?=[=+\-@\t\r])")
+"""What a spreadsheet would run; a number is none."""
 BINS = 15
 """Of the reliability."""
 SMALLEST = 48
@@ -71,7 +74,8 @@ def _reliability(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) 
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table without its index, to five decimals."""
+    """Write a table without its index, to five decimals; a name is no formula to a spreadsheet."""
+    table = table.map(lambda cell: FORMULA.sub("'", cell) if isinstance(cell, str) else cell)
     table.to_csv(path, index=False, lineterminator="\n", float_format="%.5f")
 
 
