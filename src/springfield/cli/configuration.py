@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
+from springfield.artifacts.text import terminal
 from springfield.cli.workspace import PARAMS, WORKSPACE, start
 from springfield.machine.errors import UserError
 from springfield.machine.progress import console
@@ -37,7 +37,7 @@ def config(
         file = files.get(key, "conf/")
         origin = f"{PARAMS} ({own[key][0]} in {file})" if key in own else file
         written = yaml.safe_dump({key: value}, default_flow_style=True, width=math.inf).strip()
-        output.print(f"{escape(written[1:-1])}  [dim]# {escape(origin)}[/]")  # without the braces
+        output.print(f"{terminal(written[1:-1])}  [dim]# {terminal(origin)}[/]")  # without the braces
 
 
 def tell_difference() -> None:
@@ -47,7 +47,7 @@ def tell_difference() -> None:
     try:
         found = difference(WORKSPACE, PARAMS)
     except UserError as error:  # it tells and never fails
-        console.print(f"[yellow]{escape(str(error))}[/]")
+        console.print(f"[yellow]{terminal(str(error))}[/]")
         return
     if found:
         console.print("[yellow]params.yaml differs from what conf/ composes:[/]")
@@ -57,7 +57,7 @@ def tell_difference() -> None:
 
 def _tell(found: dict[str, tuple[Any, Any]]) -> None:
     for key, (there, here) in found.items():
-        console.print(f"  {key}: {here} here, {there} in conf/", markup=False)
+        console.print(terminal(f"  {key}: {here} here, {there} in conf/"))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -9,9 +9,8 @@ from importlib.metadata import packages_distributions, version
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from springfield.artifacts.text import printable
+from springfield.artifacts.text import terminal
 from springfield.cli import configuration, models, stages
 from springfield.cli.experiments import experiments
 from springfield.cli.summary import summary
@@ -103,5 +102,5 @@ def _one_line(error: Exception) -> str:
 
 def _fail(message: str, status: int) -> None:
     if is_first_process() or status == 1:
-        console.print(f"[bold red]error:[/] {escape(printable(message))}")
+        console.print(f"[bold red]error:[/] {terminal(message)}")
     sys.exit(status)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape as escape_markup
 
-from springfield.artifacts.text import printable
+from springfield.artifacts.text import terminal
 from springfield.cli.workspace import PATHS, ROOT, start
 from springfield.machine.errors import UserError
 from springfield.machine.progress import console
@@ -21,11 +20,6 @@ if TYPE_CHECKING:
 WEB = Path("web")
 PANEL = "Models"
 app = typer.Typer()
-
-
-def escape(text: str) -> str:
-    """A name as it is, in rich's markup."""
-    return escape_markup(printable(text))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -62,12 +56,15 @@ def predict(
         table = Table(Column("picture", overflow="fold"), "shows", "", "or")
         for answer in found:
             if reason := answer.get("error"):
-                table.add_row(escape(answer["picture"]), f"[red]{escape(reason)}[/]")
+                table.add_row(terminal(answer["picture"]), f"[red]{terminal(reason)}[/]")
                 continue
             named = [f"{a['class']} {a['probability']:.1%}" for a in answer["top"]]
             sure = "" if answer["sure"] else "[yellow]not sure[/]"
             table.add_row(
-                escape(answer["picture"]), escape(named[0]), sure, escape(", ".join(named[1:]))
+                terminal(answer["picture"]),
+                terminal(named[0]),
+                sure,
+                terminal(", ".join(named[1:])),
             )
         Console().print(table)
     if failed := sum("error" in answer for answer in found):
@@ -96,7 +93,7 @@ def explain(
         raise UserError(f"no class '{name}'; there are: {', '.join(predictor.classes)}")
     position = predictor.classes.index(name)
     overlay(image, occlusion(predictor, image, position)).save(output)
-    console.print(escape(f"{name} {probabilities[position]:.1%}: {output}"))
+    console.print(terminal(f"{name} {probabilities[position]:.1%}: {output}"))
 
 
 Number = Annotated[
@@ -144,7 +141,7 @@ def _tell_comparison(found: "Comparison") -> None:
         return
     table = Table("", f"champion ({old.number})", f"version {new.number}", "difference")
     for key, before, after in found.changed:
-        table.add_row(escape(key), escape(before), escape(after))
+        table.add_row(terminal(key), terminal(before), terminal(after))
     table.add_section()
     for name, score in new.scores.items():
         gain = score - old.scores[name]

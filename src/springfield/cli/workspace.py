@@ -6,8 +6,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
+from springfield.artifacts.text import terminal
 from springfield.machine.errors import UserError
 from springfield.machine.launch import is_first_process
 from springfield.machine.paths import Paths
@@ -41,20 +40,20 @@ def start(what: str) -> "Params":
         warnings.filterwarnings("ignore", module=r"pytorch_lightning|torch\.|mlflow|onnx")
     params = load(PARAMS)
     if is_first_process():
-        console.print(f"[bold]experiment {params.experiment}[/]: {what}{_choices(params)}")
+        chosen = terminal(f" ({' '.join(named)})") if (named := choices(params)) else ""
+        console.print(f"[bold]experiment {terminal(params.experiment)}[/]: {what}{chosen}")
     return params
 
 
-def _choices(params: "Params") -> str:
+def choices(params: "Params") -> list[str]:
     """What differs from the experiment's own values."""
     from springfield.config import difference
 
     try:
         found = difference(WORKSPACE, PARAMS, [f"experiment={params.experiment}"])
     except UserError:  # such as no conf/: 'springfield config' says it
-        return ""
-    named = [f"{key}={here}" for key, (_, here) in found.items()]
-    return escape(f" ({' '.join(named)})") if named else ""
+        return []
+    return [f"{key}={here}" for key, (_, here) in found.items()]
 
 
 def machine(params: "Params") -> "Machine":

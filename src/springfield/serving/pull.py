@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from springfield.artifacts.registered import HASH, PREFIX
+from springfield.artifacts.text import terminal
 from springfield.files import atomic, sha256
 from springfield.machine.errors import UserError
 from springfield.machine.processes import at_most
@@ -69,7 +70,7 @@ def pull(uri: str, name: str | None, alias: str, folder: Path) -> None:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             reason = f"{name} has no {alias} yet ('springfield promote' makes one)"
         raise UserError(f"{uri}: {reason}") from error
-    console.print(f"{name}, version {version.version}, {alias}: {folder}/{FP32}")
+    console.print(terminal(f"{name}, version {version.version}, {alias}: {folder}/{FP32}"))
 
 
 def _registered_files(version: ModelVersion) -> dict[str, str]:
