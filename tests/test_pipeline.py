@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import time
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -205,11 +206,13 @@ def test_mlflow_shows_what_a_run_and_its_model_are(done: Project) -> None:
     assert run.info.run_name == "tiny"
     assert "test\\_resnet" not in run.data.tags["mlflow.note.content"]
     assert "test_resnet at 32 pixels" in run.data.tags["mlflow.note.content"]
+    assert run.inputs
     (used,) = run.inputs.dataset_inputs
     assert used.dataset.name == "sample"
     assert used.dataset.digest == run.data.tags["springfield.data_sha256"][:36]
     assert json.loads(used.dataset.source) == {"tags": {"sample": 0.1}}
     version = client.get_model_version_by_alias("springfield-sample", "challenger")
+    assert run.outputs
     (output,) = run.outputs.model_outputs
     model = client.get_logged_model(output.model_id)
     assert json.loads(model.tags["mlflow.modelVersions"]) == [
@@ -219,7 +222,7 @@ def test_mlflow_shows_what_a_run_and_its_model_are(done: Project) -> None:
     logged = mlflow.models.Model.load(f"models:/{output.model_id}")
     described = json.loads((done.path / "models/model.json").read_text())
     assert logged.metadata == {key: described[key] for key in ("classes", "threshold")}
-    example = logged.load_input_example(f"models:/{output.model_id}")
+    example: Any = logged.load_input_example(f"models:/{output.model_id}")
     assert np.shape(example["image"]) == (1, 16, 16, 3)
 
 

@@ -23,6 +23,9 @@ from springfield.machine.errors import UserError
 from springfield.machine.launch import is_first_process, launched
 
 if TYPE_CHECKING:
+    from mlflow.data.dataset import Dataset
+    from mlflow.data.dataset_source import DatasetSource
+
     from springfield.config import Params
 
 STAGES = {
@@ -139,44 +142,50 @@ def _open_run(
     params: "Params", noted: Path, hashes: dict[str, str], *, record: bool = False
 ) -> AbstractContextManager[str]:
     """The run that the file `noted` names, or another one where this store does not have it."""
-    from mlflow.data.code_dataset_source import CodeDatasetSource
-    from mlflow.data.http_dataset_source import HTTPDatasetSource
-    from mlflow.data.meta_dataset import MetaDataset
-    from mlflow.utils.git_utils import get_git_commit
-
-    from springfield.artifacts.text import markdown
     from springfield.config import by_key
     from springfield.tracking import run as tracking
 
     run_id = json.loads(noted.read_text())["run_id"] if noted.is_file() else None
+    tags = _tags(params, hashes, _choices() if record else [])
+    note_in, dataset = (noted, _dataset(params, hashes)) if record else (None, None)
+    return tracking.open_run(
+        ROOT, params.experiment, run_id, by_key(PARAMS), tags, note_in, dataset
+    )
+
+
+def _tags(params: "Params", hashes: dict[str, str], choices: list[str]) -> dict[str, str]:
+    """What is told of a run: what made it, its name and its description."""
+    from mlflow.utils.git_utils import get_git_commit
+
+    from springfield.artifacts.text import markdown
+
     tags = {f"springfield.{name}_sha256": value for name, value in hashes.items()}
     revision = os.environ.get("DVC_EXP_BASELINE_REV")
     tags["mlflow.source.git.commit"] = revision or get_git_commit(str(ROOT)) or ""
     if name := os.environ.get("DVC_EXP_NAME"):
         tags["dvc_exp"] = name
-    choices = _choices() if record else []
     tags["mlflow.runName"] = " ".join([name or params.experiment, *choices])[:250]
-    model, data = params.model, params.data
     tags["mlflow.note.content"] = markdown(
-        f"Experiment {params.experiment}: {model.backbone} at {model.input_size} pixels, on "
-        f"{data.about.title}. Chosen beside it: {', '.join(choices) or 'nothing'}."
+        f"Experiment {params.experiment}: {params.model.backbone} at {params.model.input_size} "
+        f"pixels, on {params.data.about.title}. "
+        f"Chosen beside it: {', '.join(choices) or 'nothing'}."
     )
-    origin = {key: value for key, value in asdict(data.source).items() if value}
-    url = data.about.url
-    dataset = MetaDataset(
-        HTTPDatasetSource(url) if url else CodeDatasetSource(origin),  # type: ignore[no-untyped-call]
-        name=data.name,
-        digest=hashes["data"][:36],
+    return tags
+
+
+def _dataset(params: "Params", hashes: dict[str, str]) -> "Dataset":
+    """The data set as MLflow lists it: a page, or what `data.source` says."""
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.http_dataset_source import HTTPDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+
+    source: DatasetSource = CodeDatasetSource(
+        {key: value for key, value in asdict(params.data.source).items() if value}
     )
-    return tracking.open_run(
-        ROOT,
-        params.experiment,
-        run_id,
-        by_key(PARAMS),
-        tags,
-        noted if record else None,
-        dataset if record else None,
-    )
+    if url := params.data.about.url:
+        source = HTTPDatasetSource(url)  # type: ignore[no-untyped-call]
+    digest = hashes["data"][:36]
+    return MetaDataset(source, params.data.name, digest)  # type: ignore[abstract]
 
 
 def _choices() -> list[str]:
