@@ -2,15 +2,21 @@
 
 import hashlib
 import os
+import re
+import shutil
+import sys
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from springfield.serving.predict import Predictor
 
-from .conftest import Project
+from .conftest import REPOSITORY, Project
 
 pytestmark = pytest.mark.slow
+
+MOVED = re.compile(r"file://(.*)/mlartifacts/")
 
 
 @pytest.fixture
@@ -87,3 +93,37 @@ def test_a_flipped_byte_that_dvc_takes_as_unchanged_is_found(
     cached.unlink()
     assert len(finished.repro()) == 1
     assert "are what dvc.lock says" in finished.springfield("verify")
+
+
+def test_timm_alone_loads_the_checkpoint(done: Project) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs/training.md").read_text(), re.S)
+    (written,) = [block for block in blocks if "import timm" in block]
+    check = """
+import torch
+from springfield.stages.classification.network import load_checkpoint
+model = load_checkpoint(Path("models/checkpoint"))
+pixels = torch.rand(2, 3, made["input_size"], made["input_size"])
+normal = [torch.tensor(made[name]).view(1, 3, 1, 1) for name in ("mean", "std")]
+with torch.inference_mode():
+    own = network.eval()((pixels - normal[0]) / normal[1])
+    torch.testing.assert_close(own, model.logits(pixels * 255))
+"""
+    done.run(sys.executable, "-c", written + check)
+
+
+@pytest.mark.skipif(not shutil.which("sqlite3"), reason="sqlite3 is not installed")
+def test_a_project_that_moved_finds_its_artifacts(finished: Project) -> None:
+    lines = (REPOSITORY / "README.md").read_text().splitlines()
+    (command,) = [line.removeprefix("$ ") for line in lines if line.startswith("$ sqlite3 ")]
+    (run,) = finished.runs()
+    old = MOVED.match(str(run.info.artifact_uri))
+    assert old
+    moved = Project(finished.path.with_name("moved"))
+    finished.path.rename(moved.path)
+    moved.run("bash", "-c", command.replace("/old/place", old[1]))
+    (run,) = moved.runs()
+    assert run.info.artifact_uri
+    mlflow.set_tracking_uri(moved.store)
+    params = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/params.yaml")
+    assert params == (moved.path / "params.yaml").read_text()
+    assert str(moved.path) in run.info.artifact_uri
