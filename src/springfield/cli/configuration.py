@@ -37,7 +37,8 @@ def config(
         file = files.get(key, "conf/")
         origin = f"{PARAMS} ({own[key][0]} in {file})" if key in own else file
         written = yaml.safe_dump({key: value}, default_flow_style=True, width=math.inf).strip()
-        output.print(f"{terminal(written[1:-1])}  [dim]# {terminal(origin)}[/]")  # without the braces
+        written = terminal(written[1:-1])  # without the braces
+        output.print(f"{written}  [dim]# {terminal(origin)}[/]")
 
 
 def tell_difference() -> None:

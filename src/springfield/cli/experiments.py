@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
 
+from springfield.artifacts.text import terminal
 from springfield.cli.workspace import PARAMS, ROOT
 from springfield.machine.errors import UserError
 
@@ -39,7 +39,7 @@ def experiments(
     for row in rows:
         scores = [f"{row[score]:.4f}" if score in row else "" for score in SCORES]
         scores[0] = scores[0] or row["state"].lower()
-        table.add_row(row["experiment"], escape("\n".join(row["changed"])), *scores)
+        table.add_row(row["experiment"], terminal("\n".join(row["changed"])), *scores)
     Console().print(table)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,11 +15,10 @@ from springfield.cli.workspace import (
     PATHS,
     ROOT,
     TRAININGS,
-    WORKSPACE,
+    choices,
     machine,
     start,
 )
-from springfield.machine.errors import UserError
 from springfield.machine.launch import is_first_process, launched
 
 if TYPE_CHECKING:
@@ -146,14 +145,14 @@ def _open_run(
     from springfield.tracking import run as tracking
 
     run_id = json.loads(noted.read_text())["run_id"] if noted.is_file() else None
-    tags = _tags(params, hashes, _choices() if record else [])
+    tags = _tags(params, hashes, choices(params) if record else [])
     note_in, dataset = (noted, _dataset(params, hashes)) if record else (None, None)
     return tracking.open_run(
         ROOT, params.experiment, run_id, by_key(PARAMS), tags, note_in, dataset
     )
 
 
-def _tags(params: "Params", hashes: dict[str, str], choices: list[str]) -> dict[str, str]:
+def _tags(params: "Params", hashes: dict[str, str], chosen: list[str]) -> dict[str, str]:
     """What is told of a run: what made it, its name and its description."""
     from mlflow.utils.git_utils import get_git_commit
 
@@ -164,11 +163,11 @@ def _tags(params: "Params", hashes: dict[str, str], choices: list[str]) -> dict[
     tags["mlflow.source.git.commit"] = revision or get_git_commit(str(ROOT)) or ""
     if name := os.environ.get("DVC_EXP_NAME"):
         tags["dvc_exp"] = name
-    tags["mlflow.runName"] = " ".join([name or params.experiment, *choices])[:250]
+    tags["mlflow.runName"] = " ".join([name or params.experiment, *chosen])[:250]
     tags["mlflow.note.content"] = markdown(
         f"Experiment {params.experiment}: {params.model.backbone} at {params.model.input_size} "
         f"pixels, on {params.data.about.title}. "
-        f"Chosen beside it: {', '.join(choices) or 'nothing'}."
+        f"Chosen beside it: {', '.join(chosen) or 'nothing'}."
     )
     return tags
 
@@ -186,14 +185,3 @@ def _dataset(params: "Params", hashes: dict[str, str]) -> "Dataset":
         source = HTTPDatasetSource(url)  # type: ignore[no-untyped-call]
     digest = hashes["data"][:36]
     return MetaDataset(source, params.data.name, digest)  # type: ignore[abstract]
-
-
-def _choices() -> list[str]:
-    """What was chosen beside the current experiment."""
-    from springfield.config import difference
-
-    with suppress(UserError):
-        chosen = {key: here for key, _, here in difference(WORKSPACE, PARAMS)}
-        if "experiment" not in chosen:  # else everything that the two experiments do not share
-            return [f"{k}={v}" for k, v in chosen.items() if not k.startswith("hardware.")]
-    return []
