@@ -191,3 +191,15 @@ def page(
         console.print(f"written: [bold]{build}[/]; 'python -m http.server -d {build}' serves it")
     else:
         serve(content, port, browser=browser)
+
+
+@app.command(rich_help_panel=PANEL)
+def serve(
+    model: Annotated[Path, typer.Option(help="What 'springfield export' wrote")] = PATHS.onnx,
+    host: Annotated[str, typer.Option(help="0.0.0.0: for other machines, too")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any that is free")] = 8080,
+) -> None:
+    """Answer over HTTP: a picture in, names and probabilities out."""
+    from springfield.serving.server import serve
+
+    serve(model, host, port)

@@ -4,23 +4,20 @@ import hashlib
 import io
 import json
 import re
-import threading
-import webbrowser
 from http import HTTPStatus
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from mimetypes import MimeTypes
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from springfield.files import atomic
 from springfield.machine.errors import UserError
-from springfield.machine.progress import console
+from springfield.serving.listen import HOST, listen
 from springfield.sources.sample import frames
 
 Site = dict[str, Path | bytes]
 """What is served: the path under `/` of every file, and the file or its content."""
 
-HOST = "127.0.0.1"
 MODELS = ("model.json", "springfield.onnx", "springfield.int8.onnx")
 RUNTIME = (
     "ort.wasm.min.mjs",
@@ -143,22 +140,7 @@ def serve(content: Site, port: int, *, browser: bool) -> None:
             except ConnectionError:  # the browser left in the middle of a download
                 self.close_connection = True
 
-    try:
-        server = ThreadingHTTPServer((HOST, port), Handler)
-    except OSError as error:
-        raise UserError(
-            f"cannot listen on port {port} ({error.strerror}); choose another one: --port 0 "
-            "takes any that is free"
-        ) from error
-    with server:
-        address = f"http://{HOST}:{server.server_port}/"
-        console.print(f"Springfield's page: [bold]{address}[/] (Ctrl-C ends it)")
-        if browser:  # in a thread: one that runs in the terminal would wait for this server
-            threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            console.print("stopped")
+    listen(Handler, HOST, port, "Springfield's page", browser=browser)
 
 
 def _samples() -> Site:
