@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-all test-nightly test-ci check check-page ui app notebooks compose
+.PHONY: help repro test test-all test-nightly test-ci check check-page ui app notebooks compose wheel
 .PHONY: bench-data bench-train bench-infer bench-app lock clean
 
 help: ## List the targets.
@@ -57,6 +57,9 @@ ui: $(READY) ## Open MLflow's page on the runs (PORT=5000).
 
 app: $(READY) $(PAGE) ## Show the page that runs the model in the browser (PORT=8000).
 	springfield app --port $(or $(PORT),8000)
+
+wheel: $(READY) $(PAGE) ## Build dist/*.whl: what predicts, the command and the page, to install elsewhere.
+	python -m hatchling build --target wheel
 
 notebooks: $(READY) ## Open the teaching notebooks in JupyterLab.
 	jupyter lab notebooks

@@ -4,7 +4,9 @@ import hashlib
 import os
 import re
 import shutil
+import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import mlflow
@@ -13,6 +15,8 @@ import pytest
 from springfield.serving.predict import Predictor
 
 from .conftest import REPOSITORY, Project
+
+PACKAGES = REPOSITORY / "web/node_modules/onnxruntime-web"
 
 pytestmark = pytest.mark.slow
 
@@ -127,3 +131,34 @@ def test_a_project_that_moved_finds_its_artifacts(finished: Project) -> None:
     params = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/params.yaml")
     assert params == (moved.path / "params.yaml").read_text()
     assert str(moved.path) in run.info.artifact_uri
+
+
+@pytest.mark.skipif(not PACKAGES.is_dir(), reason="needs the page's packages: make app")
+def test_a_wheel_predicts_and_shows_the_page_where_there_is_no_repository(
+    done: Project, tmp_path: Path
+) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=REPOSITORY, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("springfield_pipeline-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "models").symlink_to(done.path / "models")
+    env = {**done.env, "PYTHONPATH": str(tmp_path / "installed")}
+
+    def springfield(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "springfield", *arguments]
+        return subprocess.run(
+            command, cwd=elsewhere, env=env, capture_output=True, text=True, check=False
+        )
+
+    assert springfield("app", "--build", "site").returncode == 0
+    site = elsewhere / "site"
+    for name in ("index.html", "vendor/ort.wasm.min.mjs", "models/springfield.int8.onnx"):
+        assert (site / name).stat().st_size
+    picture = next((site / "samples").glob("*.png"))
+    assert picture.stem.rsplit("_", 1)[0] in springfield("predict", str(picture)).stdout
+    runtime = next((tmp_path / "installed").rglob("ort.wasm.min.mjs"))
+    runtime.unlink()
+    assert "install the wheel that 'make wheel' writes" in springfield("app").stderr

@@ -91,7 +91,7 @@ def _one_line(error: Exception) -> str:
         case UserError():
             return text
         case ModuleNotFoundError():
-            return f"{error.name} is not installed; pip install 'springfield[pipeline]'"
+            return f"{error.name} is not installed; in the repository: pip install '.[pipeline]'"
         case FileNotFoundError():
             return f"{error.filename or text} does not exist; run the stages before this: dvc repro"
         case OSError(errno=errno.ENOSPC):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+import springfield
 from springfield.artifacts.text import terminal
 from springfield.cli.workspace import PATHS, ROOT, start
 from springfield.machine.errors import UserError
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from springfield.tracking.registry import Comparison
 
 WEB = Path("web")
+PACKAGED = Path(springfield.__file__).parent / "web"
+"""The page in a wheel."""
 PANEL = "Models"
 app = typer.Typer()
 
@@ -167,7 +170,9 @@ def pull(
     try:
         from springfield.serving.pull import pull
     except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is missing; pip install 'springfield[pull]'") from error
+        raise UserError(
+            f"{error.name} is missing; in the repository: pip install '.[pull]'"
+        ) from error
 
     pull(os.environ.get("MLFLOW_TRACKING_URI", ""), name, alias, PATHS.onnx.parent)
 
@@ -185,7 +190,7 @@ def page(
     from springfield.serving.page import build as write
     from springfield.serving.page import serve, site
 
-    content = site(WEB, PATHS.onnx.parent)
+    content = site(WEB if WEB.is_dir() else PACKAGED, PATHS.onnx.parent)
     if build:
         write(content, build)
         console.print(f"written: [bold]{build}[/]; 'python -m http.server -d {build}' serves it")

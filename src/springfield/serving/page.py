@@ -59,7 +59,10 @@ def site(web: Path, models: Path) -> Site:
         raise UserError(f"{web}/index.html does not exist; run this in Springfield's repository")
     runtime = web / "node_modules/onnxruntime-web/dist"
     if not all((runtime / name).is_file() for name in RUNTIME):
-        raise UserError(f"{runtime} is not installed; run 'make app', or 'npm ci' in {web}/")
+        mend = f"run 'make app', or 'npm ci' in {web}/"
+        if not (web / "package.json").is_file():  # that of a wheel
+            mend = "install the wheel that 'make wheel' writes in Springfield's repository"
+        raise UserError(f"{runtime} is not installed; {mend}")
     for path in (models / name for name in MODELS):
         if not path.is_file():
             raise UserError(f"{path} does not exist; run 'make repro' (or 'dvc pull') first")
