@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from springfield.artifacts.registered import HASH, PREFIX
 from springfield.files import sha256
 from springfield.machine.errors import UserError
+from springfield.machine.processes import at_most
 from springfield.scoring.paired import paired_test
+from springfield.tracking.run import UPLOAD
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 SIGNIFICANT = 0.05
@@ -29,6 +31,7 @@ PREDICTIONS = "reports/evaluate/predictions.csv"
 COMPARED = ("accuracy", "macro_f1", "calibrated_loss", "calibrated_error", "sure_share")
 
 
+@at_most(UPLOAD)
 def register(data: str, run_id: str, onnx_file: Path, description: Path, *others: Path) -> None:
     """Make exported files a version of the data set's model, the challenger.
 

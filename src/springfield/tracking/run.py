@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SQLITE = "sqlite:///"
 ANSWER = 60
 """Seconds that a store may take to begin or to end with a run; each of its answers has less."""
+UPLOAD = 1800
+"""Seconds that it may take to keep files."""
 KNOWN_AS = "springfield.known_as"
 """Tag of a run: the id that it is looked for by, where that is not its own."""
 
@@ -206,10 +208,11 @@ def log_training(logger: "RunLogger", report: Path, files: Iterable[Path]) -> No
         return
     try:
         log_files(*files)
-    except MlflowException:
+    except (MlflowException, TimeoutError):
         console.print(f"the MLflow run {logger.run_id} lacks files; {report} has them")
 
 
+@at_most(ANSWER)
 def log_scores(metrics: Path) -> None:
     """Log the scores of `reports/metrics.json` in the open run, as `test_accuracy` and so on."""
     import mlflow
@@ -224,6 +227,7 @@ def log_scores(metrics: Path) -> None:
     )
 
 
+@at_most(UPLOAD)
 def log_files(*paths: Path) -> None:
     """Log files and folders in the open run, in the folders they have in the repository."""
     import mlflow
