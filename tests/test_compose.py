@@ -330,3 +330,10 @@ def test_the_first_line_names_what_is_not_the_experiments_own(project: Project) 
     output = project.springfield("split", status=1)
     first = "experiment tiny: split (optimizer.lr=0.002 train.epochs=5)\n"
     assert output.startswith(first)
+
+
+def test_the_command_knows_its_version_and_completes(project: Project) -> None:
+    assert project.run("springfield", "--version").stdout.count(".") == 2
+    typed = {"COMP_WORDS": "springfield comp", "COMP_CWORD": "1"}
+    env = {**typed, "_SPRINGFIELD_COMPLETE": "complete_bash"}
+    assert {"compose", "compare"} <= set(project.run("springfield", env=env).stdout.split())

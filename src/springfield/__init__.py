@@ -2,6 +2,8 @@
 
 import os
 
+__version__ = "0.1.0"
+
 # Nothing here calls home; libraries read these when they are imported.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")

@@ -5,11 +5,11 @@ import errno
 import gc
 import os
 import sys
-from importlib.metadata import packages_distributions, version
 from typing import Annotated
 
 import typer
 
+from springfield import __version__
 from springfield.artifacts.text import terminal
 from springfield.cli import configuration, models, stages
 from springfield.cli.experiments import experiments
@@ -45,8 +45,7 @@ app.command()(verify)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        # Whatever the distribution is called.
-        print(version(packages_distributions()["springfield"][0]))
+        print(__version__)
         raise typer.Exit
 
 
