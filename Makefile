@@ -98,7 +98,8 @@ lock: $(READY) ## Resolve the dependencies of pyproject.toml anew.
 
 clean: ## Remove what the stages wrote and the environment; runs, caches and pictures of your own stay.
 	rm -rf $(VENV) web/node_modules data/raw data/prepared data/augmented data/split.csv models
-	rm -rf reports/train reports/evaluate reports/augment.png reports/data.html reports/run.json
+	rm -rf reports/train reports/evaluate reports/augment.png reports/*.html reports/data.json
+	rm -rf reports/split.json reports/export.json reports/run.json
 	rm -rf .springfield/train .mypy_cache .pytest_cache .ruff_cache
 
 $(PAGE): web/package.json web/package-lock.json web/.npmrc
