@@ -13,11 +13,11 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .PHONY: help repro test test-all test-nightly test-ci check check-page ui app notebooks compose wheel
-.PHONY: bench-data bench-train bench-infer bench-app lock clean
+.PHONY: bench-data bench-archives bench-train bench-infer bench-app lock clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | \
-		while IFS='|' read -r target text; do printf '  make %-12s %s\n' "$$target" "$$text"; done
+		while IFS='|' read -r target text; do printf '  make %-14s %s\n' "$$target" "$$text"; done
 
 repro: $(READY) ## Run the stages that changed; EXPERIMENT=name makes that experiment the current one.
 ifdef EXPERIMENT
@@ -73,6 +73,9 @@ ifdef EXPERIMENT
 endif
 	dvc repro augment
 	python benchmarks/data.py
+
+bench-archives: $(READY) ## Seconds to read archives of each kind, in any order.
+	python benchmarks/archives.py
 
 bench-train: $(READY) ## Images per second of training beside plain PyTorch, on the current data (EXPERIMENT=name).
 ifdef EXPERIMENT

@@ -17,7 +17,7 @@ from PIL import Image
 from springfield.images.store import ImageStore
 from springfield.machine.errors import UserError
 from springfield.serving.explain import occlusion, overlay
-from springfield.serving.predict import Predictor, pixels
+from springfield.serving.predict import Predictor, find_pictures, pixels
 from springfield.stages.classification.network import Probabilities, load_checkpoint
 
 from .conftest import Project
@@ -98,6 +98,31 @@ def test_one_bad_picture_does_not_stop_the_others(done: Project, pictures: Path)
     assert "not a picture" in output
     assert "No such file" in output
     assert f"2 of {len(SIZES) + 2} pictures cannot be read" in output
+
+
+def test_a_folder_gives_what_may_be_pictures_and_nothing_hidden(
+    tmp_path: Path, frame: Image.Image, capsys: pytest.CaptureFixture[str]
+) -> None:
+    png = io.BytesIO()
+    frame.save(png, "PNG")
+    kept = ["a/1.png", "a/no suffix", "b.heic", "drawing.EPS", "link/1.png"]
+    others = [".1.png", ".ipynb_checkpoints/1.png", "__MACOSX/a/1.png", "Thumbs.db", "a/notes.txt"]
+    for name in {*kept, *others} - {"link/1.png"}:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(
+            b"text" if name.endswith((".txt", ".EPS")) else png.getvalue()
+        )
+    (tmp_path / "link").symlink_to("a")
+    found = [str(path.relative_to(tmp_path)) for path in find_pictures([tmp_path])]
+    assert sorted(found) == sorted([*kept, "link/no suffix"])
+    assert "passed over" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_utf_8_is_printed(done: Project, pictures: Path) -> None:
+    png = (pictures / "32x32.png").read_bytes()
+    Path(os.fsdecode(os.fsencode(pictures) + b"/\xff.png")).write_bytes(png)
+    printed = done.run("springfield", "predict", str(pictures), "--json").stdout
+    assert json.loads(printed)[-1]["picture"].endswith(r"/\xff.png")
 
 
 def test_standard_input(done: Project, pictures: Path) -> None:

@@ -41,7 +41,8 @@ def predict(
     predictor = Predictor(model)
     found = []
     for path in track(find_pictures(pictures), "Predicting"):
-        answer: dict[str, Any] = {"picture": str(path)}
+        name = os.fsencode(path).decode(errors="backslashreplace")
+        answer: dict[str, Any] = {"picture": name}
         try:
             content = sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
             probabilities = predictor.predict(content)
