@@ -278,6 +278,15 @@ def test_summary_names_scores_and_model(finished: Project) -> None:
     assert f"{metrics['test']['accuracy']:.4f}" in output
     assert "models/springfield.onnx" in output
     assert "make ui" in output
+    assert "missing" not in output
+    assert max(map(len, output.splitlines())) <= 80
+    (finished.path / "models/springfield.int8.onnx").unlink()
+    shutil.rmtree(finished.path / "reports/evaluate")
+    output = finished.springfield("summary")
+    assert "models/springfield.onnx" in output
+    assert "int8" not in output
+    assert "mistakes" not in output
+    assert "dvc pull" in output
 
 
 def test_another_store_gets_a_run_of_its_own(finished: Project) -> None:

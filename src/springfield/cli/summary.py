@@ -15,6 +15,16 @@ NAMES = {
     "official_test": "official test",
     "baseline": "test, logistic regression on pixels",
 }
+FILES = {
+    "model": PATHS.onnx,
+    "int8": PATHS.int8,
+    "card": PATHS.card,
+    "data": PATHS.data_page,
+    "mistakes": PATHS.evaluation / "mistakes.html",
+    "confusion": PATHS.evaluation / "confusion.png",
+    "curves": PATHS.evaluation / "curves.png",
+    "copies": PATHS.augment_picture,
+}
 
 
 def summary() -> None:
@@ -30,13 +40,14 @@ def summary() -> None:
             accuracy, macro_f1 = f"{scores['accuracy']:.4f}", f"{scores['macro_f1']:.4f}"
             table.add_row(name, str(scores.get("n", "")), accuracy, macro_f1)
     console.print(table)
-    megabytes, folder = PATHS.onnx.stat().st_size / 1e6, PATHS.evaluation
-    console.print(f"""\
-model    {PATHS.onnx} ({megabytes:.1f} MB), {PATHS.int8}, {PATHS.card}
-data     {PATHS.data_page}
-mistakes {folder}/mistakes.html
-plots    {folder}/confusion.png, {folder}/curves.png, {PATHS.augment_picture}
-next     make app                                 name pictures in the browser
-         make ui                                  compare runs in MLflow
-         dvc exp run -S optimizer.lr=3e-4         another learning rate
-         make repro EXPERIMENT=simpsons_cpu       real frames (needs a mirror)""")
+    for name, path in FILES.items():
+        if path.is_file():
+            size = f" ({path.stat().st_size / 1e6:.1f} MB)" if path.suffix == ".onnx" else ""
+            console.print(f"{name:10}{path}{size}")
+    if not all(path.is_file() for path in FILES.values()):
+        console.print("          the others are missing: 'dvc pull' or 'dvc repro' brings them")
+    console.print("""\
+next      make app                             name pictures in the browser
+          make ui                              compare runs in MLflow
+          dvc exp run -S optimizer.lr=3e-4     another learning rate
+          make repro EXPERIMENT=simpsons_cpu   real frames (needs a mirror)""")
