@@ -18,7 +18,7 @@ from .conftest import REPOSITORY
 PARAMS = replace(
     load(REPOSITORY / "params.yaml"), task=TaskParams("classification", "images"), seed=1
 )
-CPU = Machine(HardwareParams("cpu", devices=1, nodes=1, workers=1))
+CPU = Machine(HardwareParams("cpu", devices=1, nodes=1, workers=1, loggers=[]))
 
 
 def download(source: SourceParams, raw: Path, root: Path, mirror: str | None = None) -> None:

@@ -154,6 +154,8 @@ WRONG: dict[str, list[Any]] = {
     "optimizer.warmup": [-0.1, 1],
     "optimizer.clip": [-1],
     "train.epochs": [0, 2.5, True, "many"],
+    "train.max_minutes": [-1, float("nan")],
+    "train.limit_batches": [0, 1.5],
     "train.batch_size": [0, -1],
     "train.accumulate": [0],
     "train.precision": ["32", "fp16"],
@@ -172,7 +174,8 @@ WRONG: dict[str, list[Any]] = {
     "export.opset": [9, 17, 99, "new"],
     "export.calibration": [0, -1],
     "hardware.accelerator": ["gpus"],
-    "hardware.devices": [0, -2, "all"],
+    "hardware.devices": [0, -2, "all", []],
+    "hardware.loggers": [["wandb"]],
     "hardware.nodes": [0],
     "hardware.workers": [-1],
 }  # fmt: skip

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ SWITCHES = (
     "train.ema=0",
     "train.head_epochs=1",
     "train.label_smoothing=0",
+    "train.limit_batches=0.5",
     "train.mixup=0.4",
     "augment.online=[]",
 )
@@ -314,6 +316,30 @@ def test_training_stops_when_val_gets_no_better(finished: Project) -> None:
 
 
 @pytest.mark.slow
+def test_training_ends_with_the_epoch_when_its_minutes_are_over(finished: Project) -> None:
+    finished.springfield("compose", "train.epochs=5000", "train.max_minutes=0.05")
+    output = finished.springfield("train")
+    metrics = finished.metrics()
+    assert 1 <= len(metrics) < 5000
+    assert metrics["train_accuracy"].between(0, 1).all()
+    assert f"epoch {len(metrics)} of 5000" in output
+    assert "v_num" not in output
+
+
+@pytest.mark.slow
+def test_tensorboard_gets_the_curves_beside_mlflow(finished: Project) -> None:
+    finished.springfield("compose", "hardware.loggers=[tensorboard]")
+    if not (find_spec("tensorboard") or find_spec("tensorboardX")):
+        output = finished.springfield("train", status=1)
+        assert "error: hardware.loggers: pip install tensorboard" in output
+        pytest.skip("the rest needs tensorboard, which is not among the requirements")
+    finished.springfield("train")
+    (events,) = finished.path.glob(".springfield/tensorboard/*/events.*")
+    assert b"val_macro_f1" in events.read_bytes()
+    assert finished.curve("val_macro_f1") == [0, 1]
+
+
+@pytest.mark.slow
 def test_the_head_learns_first(finished: Project) -> None:
     head = ("train.epochs=1", "train.head_epochs=1", "train.ema=0")
     finished.springfield("compose", *head, "optimizer.lr=0")
@@ -393,6 +419,9 @@ def test_every_experiment_trains(finished: Project, experiment: Path) -> None:
             "train.batch_size=15 cannot be divided by 2 devices",
         ),
         (("optimizer.name=adamm",), "optimizer.name: timm has no 'adamm'; near it: adam"),
+        (("train.batch_size=1",), "batch norm cannot learn; take 2 or"),
+        (("train.batch_size=8", "train.accumulate=8"), "or a smaller train.accumulate"),
+        (("train.limit_batches=0.01",), "train.limit_batches=0.01 of 7 batches is none"),
     ],
 )
 def test_params_that_cannot_be_trained_with_are_refused(

@@ -19,11 +19,13 @@ from springfield.cli.workspace import (
     machine,
     start,
 )
+from springfield.machine.errors import UserError
 from springfield.machine.launch import is_first_process, launched
 
 if TYPE_CHECKING:
     from mlflow.data.dataset import Dataset
     from mlflow.data.dataset_source import DatasetSource
+    from pytorch_lightning.loggers import Logger
 
     from springfield.config import Params
 
@@ -87,6 +89,7 @@ def _train(params: "Params") -> None:
         pipeline.run(params, PATHS, here, "train")
         return
     trainings.forget_finished_trainings(TRAININGS, LOCK)
+    more = [_tensorboard(work.name)] if "tensorboard" in params.hardware.loggers else []
     with ExitStack() as stack:
         stack.enter_context(trainings.claimed(work))
         if not ("DVC_STAGE" in os.environ or launched()):  # else when DVC has noted it
@@ -95,10 +98,19 @@ def _train(params: "Params") -> None:
             _open_run(params, work / trainings.RECORD, hashes, record=True)
         )
         logger = RunLogger(tracking.store(ROOT), run_id)
-        pipeline.run(params, PATHS, replace(here, loggers=[logger]), "train")
+        pipeline.run(params, PATHS, replace(here, loggers=[logger, *more]), "train")
         files = (PATHS.training, PARAMS, PATHS.augment_picture, PATHS.data_report)
         tracking.log_training(logger, PATHS.training, (*files, PATHS.split_report))
         write_json(PATHS.run, {"run_id": run_id})
+
+
+def _tensorboard(training: str) -> "Logger":
+    from pytorch_lightning.loggers import TensorBoardLogger
+
+    try:
+        return TensorBoardLogger(ROOT / ".springfield", "tensorboard", training)
+    except ModuleNotFoundError as error:
+        raise UserError("hardware.loggers: pip install tensorboard, or leave it out") from error
 
 
 @app.command(rich_help_panel=PANEL)

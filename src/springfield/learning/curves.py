@@ -17,7 +17,7 @@ def curves_plot(training: Path, path: Path) -> None:
     table = metrics.merge(speed, on="epoch")
     panels = {
         "loss": ["train_loss", "val_loss"],
-        "score": ["val_accuracy", "val_macro_f1"],
+        "score": ["train_accuracy", "val_accuracy", "val_macro_f1"],
         "learning rate": ["lr", "lr_first_layer"],
         "images per second": ["images_per_second"],
         "share of time waiting for data": ["waiting_share"],
@@ -25,7 +25,7 @@ def curves_plot(training: Path, path: Path) -> None:
     figure = Figure(figsize=(4 * len(panels), 3.6), layout="constrained")
     every = figure.subplots(1, len(panels))
     for axes, (title, columns) in zip(every, panels.items(), strict=True):
-        for column, colour in zip(columns, ("tab:blue", "tab:orange"), strict=False):
+        for column, colour in zip(columns, ("tab:blue", "tab:orange", "tab:green"), strict=False):
             label = column.replace("_", " ")
             axes.plot(table["epoch"] + 1, table[column], "o-", ms=3, color=colour, label=label)
         axes.set(title=title, xlabel="epoch")

@@ -16,8 +16,9 @@ from pytorch_lightning.callbacks import (
     EarlyStopping,
     LambdaCallback,
     ModelCheckpoint,
-    RichProgressBar,
+    Timer,
 )
+from pytorch_lightning.callbacks.timer import Interval
 from pytorch_lightning.strategies import DDPStrategy
 from timm.layers import convert_sync_batchnorm
 from torch.utils.data import DataLoader
@@ -27,6 +28,7 @@ from springfield.learning.ema import MovingAverage
 from springfield.learning.history import History
 from springfield.learning.learner import Learner, Network
 from springfield.learning.recipe import TrainParams
+from springfield.machine.epochs import Epochs
 from springfield.machine.errors import UserError, explained
 from springfield.machine.hardware import Machine
 from springfield.machine.launch import end_between_steps, launched
@@ -77,6 +79,11 @@ def fit(learner: Learner, loaders: Loaders, machine: Machine, report: Path) -> b
     trainer = _trainer(learner, machine, [*average, history, best, last])
     resumed = newest(machine.work)
     train, val = loaders(_part(trainer, params, machine, resumed))
+    if params.limit_batches * len(train) < 1:
+        raise UserError(
+            f"train.limit_batches={params.limit_batches} of {len(train)} batches is none; take at "
+            f"least {1 / len(train):.2g}"
+        )
     with explained(params.batch_size, params.accumulate):
         trainer.fit(learner, train, val, ckpt_path=resumed, weights_only=True)
     if not trainer.is_global_zero:
@@ -126,12 +133,15 @@ def _trainer(learner: Learner, machine: Machine, callbacks: list[Callback]) -> p
     devices, nodes = launched() or (hardware.devices, hardware.nodes)
     if devices == "auto":
         devices = 1 if hardware.accelerator == "cpu" else max(1, torch.cuda.device_count())
-    several = nodes > 1 or devices != 1
+    several = nodes > 1 or (len(devices) if isinstance(devices, list) else devices) != 1
+    if params.max_minutes:
+        timer = Timer(timedelta(minutes=params.max_minutes), interval=Interval.epoch)
+        callbacks = [*callbacks, timer]
     if params.patience:
         callbacks = [*callbacks, *_early_stop(params.patience)]
     if several:
         callbacks = [*callbacks, end_between_steps()]
-        if hardware.device == "cuda":
+        if hardware.device != "cpu":
             share_batch_norm(learner.model)
     ddp = DDPStrategy(
         timeout=timedelta(minutes=10),  # for a process that never came
@@ -150,9 +160,10 @@ def _trainer(learner: Learner, machine: Machine, callbacks: list[Callback]) -> p
             plugins=plugins,
             precision=params.precision,
             max_epochs=params.epochs,
+            limit_train_batches=params.limit_batches,
             accumulate_grad_batches=params.accumulate,
             # By default it is drawn a hundred times a second, which takes time from training.
-            callbacks=[*callbacks, RichProgressBar(refresh_rate=5)],
+            callbacks=[*callbacks, Epochs(refresh_rate=5)],
             logger=list(machine.loggers),
             use_distributed_sampler=False,
             num_sanity_val_steps=0,

@@ -62,8 +62,8 @@ class Learner(pl.LightningModule):
         self.val_loss = MeanMetric()
         self.val_metrics = val_metrics
 
-    def loss(self, batch: Any) -> Tensor:
-        """The mean loss of a training batch."""
+    def means(self, batch: Any) -> dict[str, Tensor]:
+        """The mean loss of a training batch, as `loss`, and what else its curves show."""
         raise NotImplementedError
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
@@ -81,7 +81,7 @@ class Learner(pl.LightningModule):
             parameter.requires_grad_(not frozen)
         self.model.train(not frozen)
         self.first_bad = torch.full((), -1, device=self.device)
-        self.loss_sum = torch.zeros((), device=self.device)
+        self.sums: dict[str, Tensor] = {}
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Start each epoch's random numbers anew, so that a resumed run draws the same ones."""
@@ -91,10 +91,12 @@ class Learner(pl.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """The loss of a batch; notes the first that is no number."""
-        loss = self.loss(batch)
+        means = self.means(batch)
+        loss = means["loss"]
         is_first = (self.first_bad < 0) & ~torch.isfinite(loss.detach())
         self.first_bad = torch.where(is_first, batch_idx, self.first_bad)
-        self.loss_sum += loss.detach()
+        for name, value in means.items():
+            self.sums[name] = self.sums.get(name, 0) + value.detach()
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -111,12 +113,9 @@ class Learner(pl.LightningModule):
                 "optimizer.lr, set optimizer.clip, or take another train.precision"
             )
         if last:  # in each step it was the dearest thing Lightning did, by a profile
-            self.log_dict(
-                {"step": float(self.current_epoch), "train_loss": self.loss_sum / (batch_idx + 1)},
-                on_step=False,
-                on_epoch=True,
-                sync_dist=True,
-            )
+            curves = {f"train_{name}": total / (batch_idx + 1) for name, total in self.sums.items()}
+            curves["step"] = torch.tensor(float(self.current_epoch))
+            self.log_dict(curves, on_step=False, on_epoch=True, sync_dist=True)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the norm; Lightning's own refuses a fused optimiser even where no loss is scaled."""

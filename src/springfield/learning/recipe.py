@@ -28,6 +28,10 @@ class TrainParams:
     """How long and on what."""
 
     epochs: PositiveInt
+    max_minutes: NonNegativeFloat
+    """After which the epoch under way is the last, on a slower machine an earlier one; 0: any."""
+    limit_batches: Annotated[float, Field(gt=0, le=1)]
+    """Share of the batches that an epoch takes, others in each; 1: all."""
     batch_size: PositiveInt
     """Of all devices together."""
     accumulate: PositiveInt

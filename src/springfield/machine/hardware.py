@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
@@ -17,18 +17,23 @@ class HardwareParams:
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
     """Lightning's name for it."""
-    devices: Literal["auto"] | PositiveInt
+    devices: Literal["auto"] | PositiveInt | Annotated[list[NonNegativeInt], Field(min_length=1)]
+    """How many, or the numbers of GPUs."""
     nodes: PositiveInt
     """Of Lightning's own launcher; torchrun and SLURM say it themselves, and the devices too."""
     workers: NonNegativeInt | None
     """Processes that load and decode, of each device; none: as many as pay."""
+    loggers: list[Literal["tensorboard"]]
+    """Beside MLflow."""
 
     @property
     def device(self) -> str:
-        """PyTorch's name of where one process computes: cuda or cpu."""
+        """PyTorch's name of where one process computes: cuda, cuda:2 or cpu."""
         import torch
 
-        return "cuda" if torch.cuda.is_available() and self.accelerator != "cpu" else "cpu"
+        if self.accelerator == "cpu" or not torch.cuda.is_available():
+            return "cpu"
+        return f"cuda:{self.devices[0]}" if isinstance(self.devices, list) else "cuda"
 
 
 @dataclass(frozen=True)

@@ -41,19 +41,24 @@ class ClassificationLearner(Learner):
         ]
         self.mix = v2.RandomChoice(mixes) if mixes else None
 
-    def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Cross-entropy of a batch, and of the auxiliary head (Szegedy et al., 2015)."""
+    def means(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """Accuracy and cross-entropy, also of the auxiliary head (Szegedy et al., 2015).
+
+        Of mixed pictures the larger part counts as the right answer.
+        """
         images, labels = batch
         pixels = images.permute(0, 3, 1, 2).float()
         if self.mix:
             pixels, labels = self.mix(pixels, labels)
+        heads = self.model.heads(pixels)
         loss, *auxiliary = (
             functional.cross_entropy(logits, labels, label_smoothing=self.params.label_smoothing)
-            for logits in self.model.heads(pixels)
+            for logits in heads
         )
         for other in auxiliary:
             loss = loss + self.params.auxiliary * other
-        return loss
+        right = labels.argmax(1) if self.mix else labels
+        return {"loss": loss, "accuracy": (heads[0].argmax(1) == right).float().mean()}
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Count a batch, without the frames that only fill it."""

@@ -1,5 +1,6 @@
 """Stage train: fine-tune with Lightning on every device there is."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -72,7 +73,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     train = _with_augmented(sides["train"], classes, paths.augmented)
     classifier = _classifier(params, classes, machine.weights)
     learner = ClassificationLearner(classifier, params.optimizer, params.train, params.seed)
-    loaders = partial(_loaders, params, paths, train, sides["val"])
+    loaders = partial(_loaders, params, paths, train, sides["val"], classifier)
     if fit(learner, loaders, machine, paths.training):
         learner.model.drop_auxiliary()
         save_checkpoint(learner.model, paths.checkpoint, machine.made_from)
@@ -131,8 +132,29 @@ def _check_takes(model: "Classifier", size: int) -> None:
         ) from error
 
 
+def _check_learns_from_one(model: "Classifier", size: int, batch_size: int) -> None:
+    """See that a network can learn when a device has one picture at a time."""
+    import torch
+
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            deepcopy(model).train().heads(torch.zeros(1, 3, size, size))
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            return  # such as batch norm that GPUs share, which is tried on them only
+        raise UserError(
+            f"train.batch_size={batch_size} leaves one picture at a time, from which batch norm "
+            f"cannot learn; take {2 * batch_size} or a smaller train.accumulate"
+        ) from error
+
+
 def _loaders(
-    params: "Params", paths: Paths, train: "Side", val: "Side", part: "Part"
+    params: "Params",
+    paths: Paths,
+    train: "Side",
+    val: "Side",
+    classifier: "Classifier",
+    part: "Part",
 ) -> "tuple[DataLoader[Any], DataLoader[Any]]":
     from springfield.images.batches import Batches, Frames, loader
     from springfield.images.store import ImageStore
@@ -150,6 +172,8 @@ def _loaders(
     whole = Frames(stores[:1], val.ids, val.labels, params.model.input_size)
     in_order = Batches(len(val.ids), *shares, pieces=pieces)
     batch = params.train.batch_size // part.world // pieces
+    if batch == 1:
+        _check_learns_from_one(classifier, size, params.train.batch_size)
     pixels = batch * max(size, params.model.input_size) ** 2
     workers = loaders_with_room(part.workers, 3 * pixels, part.here)
     return loader(frames, shuffled, workers), loader(whole, in_order, workers)
