@@ -577,6 +577,60 @@ def test_it_answers_offline_after_the_first_visit(context: BrowserContext, folde
     expect(page.locator("#rows tr")).to_have_count(2)
 
 
+class Bare(http.server.SimpleHTTPRequestHandler):
+    """`python -m http.server`, quietly."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+class Neighbour(Bare):
+    """Another program: pages of its own, with names that the page has, too."""
+
+    answers_all = False
+
+    def do_GET(self) -> None:
+        """A page that runs a script of its own, or nothing."""
+        path = self.path.split("?")[0]
+        known = {"/": PAGE_OF_ANOTHER, "/app.mjs": "document.title += ' and its script'"}
+        body = known.get(path, PAGE_OF_ANOTHER if self.answers_all else "").encode()
+        self.send_response(200 if body else 404)
+        self.send_header("Content-Type", "text/javascript" if path == "/app.mjs" else "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+PAGE_OF_ANOTHER = """<!doctype html><title>Another program</title>
+<script>document.title += " inside"</script><script src="app.mjs"></script>"""
+
+
+@pytest.mark.parametrize("answers_all", [False, True])
+def test_another_program_on_the_same_port_is_left_alone(
+    context: BrowserContext, folder: Path, answers_all: bool
+) -> None:
+    with serving(folder) as address:
+        page = visit(context, address)
+        installed(page)
+        page.reload()
+        ready(page)
+    port = int(address.rstrip("/").rsplit(":", 1)[1])
+    handler = type("Handler", (Neighbour,), {"answers_all": answers_all})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page.goto(address)
+        expect(page).to_have_title("Another program inside and its script")
+        assert not page.evaluate("crossOriginIsolated")
+        assert page.evaluate("caches.keys()") == []
+        assert (
+            page.evaluate("navigator.serviceWorker.getRegistrations().then((r) => r.length)") == 0
+        )
+        server.shutdown()
+    with serving(folder, "--port", str(port)) as address:  # and the page is here again
+        page.goto(address)
+        ready(page)
+
+
 def test_a_download_shows_how_far_it_is(context: BrowserContext, address: str) -> None:
     page = context.new_page()
     held: list[Route] = []
@@ -603,13 +657,6 @@ def test_it_can_be_installed(page: Page) -> None:
     session = page.context.new_cdp_session(page)
     errors = session.send("Page.getInstallabilityErrors")["installabilityErrors"]
     assert [error["errorId"] for error in errors] == ["in-incognito"]  # as all of these tests
-
-
-class Bare(http.server.SimpleHTTPRequestHandler):
-    """`python -m http.server`, quietly."""
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
 
 
 def test_any_static_host_serves_it(context: BrowserContext, folder: Path, tmp_path: Path) -> None:
@@ -822,6 +869,55 @@ def test_no_camera(browser: Browser, address: str) -> None:
     page.locator("#camera").click()
     assert "not allowed to use the camera" in told(page)
     context.close()
+
+
+def test_two_clicks_open_one_camera_and_it_stops(page: Page) -> None:
+    page.evaluate(
+        """() => {
+          const { mediaDevices } = navigator;
+          const ask = mediaDevices.getUserMedia.bind(mediaDevices);
+          window.streams = [];
+          mediaDevices.getUserMedia = async (wanted) => {
+            await new Promise((resolve) => setTimeout(resolve, 300)); // the permission is asked
+            streams.push(await ask(wanted));
+            return streams.at(-1);
+          };
+          for (const _ of [1, 2]) document.getElementById("camera").click();
+        }"""
+    )
+    page.locator("#camera-close").click()
+    expect(page.locator("#camera-dialog")).to_be_hidden()
+    page.wait_for_timeout(500)
+    running = "streams.flatMap((s) => s.getTracks()).filter((t) => t.readyState === 'live').length"
+    assert page.evaluate(running) == 0
+    page.locator("#camera").click()  # it opens again
+    expect(page.locator("#camera-dialog")).to_be_visible()
+    page.locator("#camera-close").click()
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1366])
+@pytest.mark.parametrize("classes", [42, 1000])
+def test_many_classes_leave_the_first_screen_as_it_is(page: Page, width: int, classes: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    before = page.evaluate("document.getElementById('choose').getBoundingClientRect().top")
+    page.evaluate(
+        """(count) => {
+          const items = Array.from({ length: count }, (_, number) => {
+            const item = document.createElement("li");
+            item.textContent = `a_rather_long_name_of_somebody_or_something_${number}`;
+            return item;
+          });
+          document.getElementById("known").replaceChildren(...items);
+        }""",
+        classes,
+    )
+    box = "(name) => document.querySelector(name).getBoundingClientRect()"
+    assert page.evaluate("document.getElementById('choose').getBoundingClientRect().top") == before
+    assert page.evaluate(box, "main")["height"] < 1600
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    last = page.locator("#known li").last
+    last.scroll_into_view_if_needed()
+    expect(last).to_be_in_viewport()
 
 
 def test_text_in_place_of_a_picture(page: Page) -> None:

@@ -46,6 +46,7 @@ let samples = null;
 /** @type {unknown} */
 let drawnLast = null;
 let shots = 0;
+let cameraOpen = false;
 
 /**
  * @param {unknown} error
@@ -324,6 +325,8 @@ function saveCsv() {
 }
 
 async function useCamera() {
+  if (cameraOpen) return; // a second click while the permission is asked
+  cameraOpen = true;
   try {
     const blob = await takePicture();
     if (!blob) return;
@@ -331,6 +334,8 @@ async function useCamera() {
     take([new File([blob], t("camera.name", { n: shots }), { type: blob.type })]);
   } catch (error) {
     tell(error);
+  } finally {
+    cameraOpen = false;
   }
 }
 

@@ -1,6 +1,11 @@
-/** Service worker: the page without a network, and with threads on hosts that send no headers. */
+/**
+ * Service worker: the page without a network, and with threads on hosts that send no headers.
+ * It answers for what site.json lists; once another program is at this address, it goes.
+ */
 
 const SHELL = "springfield-page";
+const KEPT = "springfield-files"; // download.mjs's
+const OWN = ["", "site.json", "models/model.json"];
 const BIG = /\.(wasm|onnx)$/; // download.mjs keeps them, by hash
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
@@ -35,6 +40,10 @@ async function install() {
  * @param {Request} request
  */
 async function answer(request) {
+  if (request.mode === "navigate" && !(await isHere())) return fetch(request);
+  const site = await (await caches.match("site.json", { cacheName: SHELL }))?.json();
+  const name = decodeURI(request.url.replace(/[?#].*/, "")).replace(worker.registration.scope, "");
+  if (!site || !(OWN.includes(name) || name in site.files)) return fetch(request);
   const cache = await caches.open(SHELL);
   try {
     const response = await fetch(request, { cache: "no-cache" });
@@ -44,6 +53,21 @@ async function answer(request) {
     const known = await cache.match(request, { ignoreSearch: true });
     return known ? isolated(known, cache) : Response.error();
   }
+}
+
+/** Whether this page is still what is served here; if not, nothing of it stays. */
+async function isHere() {
+  try {
+    const response = await fetch("site.json", { cache: "no-cache" });
+    if (response.status >= 500) return true;
+    const site = await response.json().catch(() => null); // some answer every path with a page
+    if (response.ok && site?.files?.["sw.js"]) return true;
+  } catch {
+    return true; // no network
+  }
+  await Promise.all([SHELL, KEPT].map((name) => caches.delete(name)));
+  await worker.registration.unregister();
+  return false;
 }
 
 /**
