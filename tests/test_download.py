@@ -7,11 +7,13 @@ import http.server
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,7 +24,7 @@ from springfield.machine.errors import UserError
 from springfield.stages.download import SourceParams
 
 from . import stage
-from .conftest import SHARED, Project
+from .conftest import REPOSITORY, SHARED, Project, wait
 from .test_data import make_zip, two_classes
 
 
@@ -179,7 +181,7 @@ def choose_served(project: Project, content: bytes) -> Path:
         f"source: {{files: [{{path: set.zip, sha256: {digest}}}]}}\n"
     )
     project.springfield("compose", "data=served", "data.source.sample=null")
-    return project.path / f".springfield/downloads/.{digest[:16]}.part"
+    return project.path / f".springfield/downloads/.set.zip.{digest[:16]}.part"
 
 
 def test_a_killed_download_goes_on_where_it_was(project: Project) -> None:
@@ -228,6 +230,130 @@ def test_a_download_that_fills_the_disk_goes_on_when_there_is_room(project: Proj
         subprocess.run(["umount", str(partial.parent)], check=True)
     assert Served.starts == [0, there]
     assert (project.path / "data/raw/set.zip").read_bytes() == Served.content
+
+
+PAGE = b"<!doctype html><title>Log in</title>"
+OK = b"HTTP/1.0 200 OK\r\n"
+REST = b"HTTP/1.0 206 Partial Content\r\n"
+BROKEN: dict[str, tuple[bytes, str]] = {
+    "status line": (b"220 ready\r\n\r\n", "220 ready"),
+    "no answer": (b"", "without response"),
+    "header": (OK + b"X: " + b"x" * 70_000 + b"\r\n\r\n", "more than 65536 bytes"),
+    "many headers": (OK + b"X: x\r\n" * 200 + b"\r\n", "more than 100 headers"),
+    "length": (REST + b"Content-Length: soon\r\n\r\nno zip", "damaged or another file"),
+    "length below 0": (REST + b"Content-Length: -5\r\n\r\nno zip", "damaged or another file"),
+    "length too large": (REST + b"Content-Length: 999999999999\r\n\r\n", "is another file"),
+    "416": (b"HTTP/1.0 416 Range Not Satisfiable\r\n\r\n", "damaged or another file"),
+    "500": (b"HTTP/1.0 500 Down\r\n\r\n", "500: Down"),
+    "no content": (b"HTTP/1.0 204 No Content\r\n\r\n", "answers 204 No Content"),
+    "portal": (OK + b"Content-Type: text/html\r\n\r\n" + PAGE, "answers with a page"),
+    "portal in the middle": (REST + b"Content-Type: text/html\r\n\r\n" + PAGE, "with a page"),
+    "page in the middle": (REST + b"\r\n" + PAGE, "damaged or another file"),
+    "other part": (REST + b"Content-Range: bytes 7-9/10\r\n\r\nabc", "another part"),
+    "other file": (OK + b"\r\n" + PAGE, "does not begin as"),
+    "chunks": (REST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", "the connection broke"),
+    "redirect": (b"HTTP/1.0 302 Found\r\nLocation: gopher://x\r\n\r\n", "302: Found"),
+    "loop": (b"HTTP/1.0 302 Found\r\nLocation: /sets/loop\r\n\r\n", "infinite loop"),
+    "nowhere": (b"HTTP/1.0 302 Found\r\nLocation: http://a..b/\r\n\r\n", "cannot download"),
+    "endless": (OK + b"\r\n", "damaged or another file"),
+    "endless rest": (REST + b"\r\n", "damaged or another file"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_mirror_is_one_line_and_the_part_that_was_there_stays(
+    kind: str, mirror: tuple[Path, RemoteFile], tmp_path: Path
+) -> None:
+    """And the next one gives the rest."""
+    answer, message = BROKEN[kind]
+    content = (mirror[0] / "sets/my set.zip").read_bytes()
+    half, sent = content[: len(content) // 2], 0
+
+    class Mirror(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            nonlocal sent
+            with suppress(ConnectionError):
+                self.wfile.write(answer)
+                if kind == "endless":
+                    self.wfile.write(half)
+                while kind.startswith("endless") and sent < 1 << 28:
+                    sent += self.wfile.write(bytes(1 << 20))
+
+    file = replace(mirror[1], bytes=len(content))
+    part = tmp_path / f"cache/downloads/.my set.zip.{file.sha256[:16]}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(half)
+    with serve(Mirror) as address, pytest.raises(UserError, match=message) as error:
+        get(file, tmp_path / "raw", address, tmp_path)
+    assert "my set.zip" in str(error.value).replace("%20", " ")
+    assert part.read_bytes() == half
+    assert sent < 1 << 26  # what the sockets hold
+    assert not (tmp_path / "raw").exists()
+
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(mirror[0]))
+    with serve(handler) as address:  # type: ignore[arg-type]
+        assert get(file, tmp_path / "raw", address, tmp_path).read_bytes() == content
+
+
+def test_a_gzip_that_unpacks_to_more_than_conf_says_is_stopped(tmp_path: Path) -> None:
+    packed = gzip.compress(bytes(200 << 20), 1)
+
+    class Bomb(Broken):
+        content = packed
+        whole = True
+
+    with serve(Bomb) as address:
+        file = RemoteFile("sets/my set.zip", "0" * 64, f"{address}/set.gz", bytes=1_000_000)
+        with pytest.raises(UserError, match="is damaged or another file"):
+            get(file, tmp_path / "raw", None, tmp_path)
+    assert not list((tmp_path / "cache/downloads").iterdir())
+
+
+def test_downloads_at_once_do_not_meet(tmp_path: Path) -> None:
+    """Two workspaces share what arrives, as workers of a DVC queue do."""
+
+    class Served(Slow):
+        starts: ClassVar[list[int]] = []
+
+    digest = hashlib.sha256(Served.content).hexdigest()
+    code = (
+        "import sys; from pathlib import Path; from springfield.files import RemoteFile\n"
+        "from springfield.stages.download import SourceParams; from tests import stage\n"
+        f"source = SourceParams(files=[RemoteFile('set.zip', '{digest}')])\n"
+        "stage.download(source, Path(sys.argv[1]), Path('.'), sys.argv[2])\n"
+    )
+    env = os.environ | {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'src'}"}
+    with serve(Served) as address:
+        both = [
+            subprocess.Popen(
+                [sys.executable, "-c", code, raw, address],
+                cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True,
+            )
+            for raw in ("one", "two")
+        ]  # fmt: skip
+        output = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], output
+    assert "set.zip is being fetched by another run" in "".join(output)
+    for raw in ("one", "two"):
+        assert (tmp_path / raw / "set.zip").read_bytes() == Served.content
+    assert Served.starts == [0]
+    assert not list((tmp_path / "cache/downloads").iterdir())
+
+
+@pytest.mark.slow
+def test_a_queue_of_two_downloads_at_once(finished: Project) -> None:
+    class Served(Slow):
+        starts: ClassVar[list[int]] = []
+        pause = 0.1
+
+    choose_served(finished, Served.content)
+    finished.commit()
+    choice = ("-S", "data=served", "-S", "data.source.sample=null", "-S", "seed=1,2")
+    finished.run("dvc", "exp", "run", "--queue", *choice, "download")
+    with serve(Served) as address:
+        finished.run("dvc", "queue", "start", "--jobs", "2", env={"SPRINGFIELD_MIRROR": address})
+        wait(lambda: finished.run("dvc", "queue", "status").stdout.count("Success") == 2)
+    assert set(Served.starts) == {0}  # the second may come when the first has cleaned up
 
 
 def test_without_a_mirror_it_says_what_to_set(

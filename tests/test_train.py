@@ -20,7 +20,7 @@ from springfield.learning.fit import share_batch_norm
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
-from springfield.sources.mirror import fetch
+from springfield.sources.mirror import fetched
 from springfield.stages.classification.network import (
     Architecture,
     Classifier,
@@ -169,8 +169,12 @@ def test_a_head_of_two_layers_starts_from_zero(tmp_path: Path) -> None:
 def test_weights_are_verified(tmp_path: Path) -> None:
     (tmp_path / "mirror").mkdir()
     (tmp_path / "mirror/w.safetensors").write_bytes(b"other")
-    with pytest.raises(UserError, match="damaged or another file"):
-        fetch(RemoteFile("w.safetensors", "0" * 64), tmp_path / "w", "mirror", tmp_path)
+    other = RemoteFile("w.safetensors", "0" * 64)
+    with (
+        pytest.raises(UserError, match="damaged or another file"),
+        fetched(other, tmp_path / "w", "mirror", tmp_path),
+    ):
+        pass
     assert not list((tmp_path / "w").iterdir())
 
 

@@ -22,6 +22,8 @@ class RemoteFile:
     url: str | None = None
     """Where it is without a mirror; none: from a mirror only. One that ends in `.gz` where the path
     does not is unpacked: the hash is that of the content, whoever packed it."""
+    bytes: int | None = None
+    """Its length, past which a download is stopped; none: it is not known."""
 
     def __post_init__(self) -> None:
         if Path(self.path).is_absolute() or ".." in Path(self.path).parts or not self.name:

@@ -7,13 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-from filelock import FileLock
-
 from springfield.config import Params, only
-from springfield.files import RemoteFile
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
-from springfield.sources.mirror import fetch
+from springfield.sources.mirror import fetched
 
 STAGES = ("download", "prepare", "split", "augment", "train", "evaluate", "export")
 
@@ -44,13 +41,8 @@ def run(params: Params, paths: Paths, machine: Machine, *names: str) -> None:
         module = stage(name, params.task.name)
         with tempfile.TemporaryDirectory() as folder:
             given = replace(machine, work=machine.work or Path(folder))
-            if name == "train" and params.model.weights:
-                given = replace(given, weights=_fetched(params.model.weights, machine))
+            if name == "train" and (weights := params.model.weights):
+                kept = machine.cache / "weights"
+                with fetched(weights, kept, machine.mirror, machine.root) as path:
+                    given = replace(given, weights=path)
             module.run(only(params, module.NEEDS), paths, given)
-
-
-def _fetched(weights: RemoteFile, machine: Machine) -> Path:
-    folder = machine.cache / "weights"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"):  # torchrun starts all processes at once
-        return fetch(weights, folder, machine.mirror, machine.root)

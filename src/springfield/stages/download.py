@@ -14,7 +14,7 @@ from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
 from springfield.sources.folder import pack
 from springfield.sources.kaggle import fetch_kaggle
-from springfield.sources.mirror import fetch
+from springfield.sources.mirror import alone, fetched
 from springfield.sources.sample import draw_sample
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         elif source.folder:
             _copy_local(Path(source.folder), partial)
         for file in source.files:
-            _link(fetch(file, arrived, machine.mirror, machine.root), partial / file.name)
+            with fetched(file, arrived, machine.mirror, machine.root) as path:
+                _link(path, partial / file.name)
         origin = {name: value for name, value in vars(source).items() if value}
         if source.files:
             origin["files"] = [file.path for file in source.files]
@@ -72,7 +73,8 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         }
         write_json(partial / "source.json", {"origin": origin, "archives": archives})
     for file in source.files:
-        (arrived / file.name).unlink()
+        with alone(file, arrived):  # another run may have taken it away, or be about to link it
+            (arrived / file.name).unlink(missing_ok=True)
 
 
 def _link(path: Path, to: Path) -> None:
