@@ -284,27 +284,9 @@ def difference(
 
 def by_key(path: Path) -> dict[str, Any]:
     """The values of a YAML file by their dotted keys; lists stay whole."""
-    return _flat(_read(path))
+    return flat(_read(path))
 
 
-def _flat(content: Any) -> dict[str, Any]:
+def flat(content: Any) -> dict[str, Any]:
+    """The values of nested mappings by their dotted keys; lists stay whole."""
     return dict(flatten(content, reducer="dot", keep_empty_types=(dict,)))
-
-
-def origins(root: Path, experiment: str) -> dict[str, str]:
-    """The file of `conf/` that each key of an experiment has its value from."""
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.types import RunMode
-
-    found: dict[str, str] = {}
-    with initialize_config_dir(str(root.resolve() / "conf"), version_base=None):
-        loader = GlobalHydra.instance().config_loader()
-        choice = [f"experiment={experiment}"]
-        for part in loader.compute_defaults_list("config", choice, RunMode.RUN).defaults:
-            path = root / f"conf/{part.config_path}.yaml"
-            if path.is_file():  # the others are Hydra's own
-                content = OmegaConf.to_container(OmegaConf.load(path))
-                package = f"{part.package}." if part.package else ""
-                found |= {f"{package}{key}": str(path) for key in _flat(content)}
-    return found

@@ -1,6 +1,7 @@
 """Commands that choose: from `conf/` to params.yaml."""
 
 import math
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -28,10 +29,10 @@ def config(
         return
     import yaml
 
-    from springfield.config import by_key, difference, origins
+    from springfield.config import by_key, difference
 
     own = difference(WORKSPACE, PARAMS, [f"experiment={params.experiment}"])
-    files = origins(WORKSPACE, params.experiment)
+    files = _origins(WORKSPACE, params.experiment)
     output = Console(soft_wrap=True, highlight=False)
     for key, value in by_key(PARAMS).items():
         file = files.get(key, "conf/")
@@ -39,6 +40,28 @@ def config(
         written = yaml.safe_dump({key: value}, default_flow_style=True, width=math.inf).strip()
         written = terminal(written[1:-1])  # without the braces
         output.print(f"{written}  [dim]# {terminal(origin)}[/]")
+
+
+def _origins(root: Path, experiment: str) -> dict[str, str]:
+    """The file of `conf/` that each key of an experiment has its value from."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    from springfield.config import flat
+
+    found: dict[str, str] = {}
+    with initialize_config_dir(str(root.resolve() / "conf"), version_base=None):
+        loader = GlobalHydra.instance().config_loader()
+        choice = [f"experiment={experiment}"]
+        for part in loader.compute_defaults_list("config", choice, RunMode.RUN).defaults:
+            path = root / f"conf/{part.config_path}.yaml"
+            if path.is_file():  # the others are Hydra's own
+                content = OmegaConf.to_container(OmegaConf.load(path))
+                package = f"{part.package}." if part.package else ""
+                found |= {f"{package}{key}": str(path) for key in flat(content)}
+    return found
 
 
 def tell_difference() -> None:

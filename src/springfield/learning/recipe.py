@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 
 @dataclass
@@ -12,7 +12,7 @@ class OptimizerParams:
 
     name: Annotated[str, Field(pattern=r"^\w+$")]
     """An optimiser of timm."""
-    lr: PositiveFloat
+    lr: NonNegativeFloat
     """For the head; earlier layers have less."""
     weight_decay: NonNegativeFloat
     layer_decay: Annotated[float, Field(gt=0, le=1)]
