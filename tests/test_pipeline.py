@@ -14,13 +14,16 @@ import onnx
 import onnxruntime
 import pandas as pd
 import pytest
+import torch
 import yaml
 from huggingface_hub import ModelCard
 from mlflow.tracking import MlflowClient
 from safetensors.torch import save_file
+from scipy.special import softmax
 
 from springfield.artifacts.card import model_card
 from springfield.images.store import ImageStore
+from springfield.stages.classification.network import load_checkpoint
 
 from .conftest import GIT, Project
 
@@ -180,6 +183,34 @@ def test_a_checkpoint_that_gives_no_numbers_is_refused(finished: Project) -> Non
         line = finished.springfield(stage, status=1).strip().splitlines()[-1]
         assert told in line
     assert (finished.path / "reports/metrics.json").read_text() == scores
+
+
+def test_a_file_for_accelerators_gives_the_evaluated_predictions(finished: Project) -> None:
+    folder = finished.path / "models/static"
+    assert [path.name for path in folder.rglob("*")] == ["model.json"]  # no such file by default
+    finished.springfield("compose", "export.static=3")
+    finished.springfield("export")
+    model = folder / "triton/springfield/1/model.onnx"
+    for value in (*(graph := onnx.load(model).graph).input, *graph.output):
+        assert all(d.dim_value for d in value.type.tensor_type.shape.dim)
+    session = onnxruntime.InferenceSession(model)
+    (given,), (answer,) = session.get_inputs(), session.get_outputs()
+    described = json.loads((folder / "model.json").read_text())
+    assert described["input"] == {given.name: given.shape} == {"pixels": [3, 3, 32, 32]}
+    assert described["output"] == {answer.name: answer.shape}
+    config = (folder / "triton/springfield/config.pbtxt").read_text()
+    assert 'name: "pixels", data_type: TYPE_FP32, dims: [3, 3, 32, 32]' in config
+
+    images = ImageStore(finished.path / "data/prepared/images.arrow")
+    classes = json.loads((finished.path / "models/model.json").read_text())["classes"]
+    resize = load_checkpoint(finished.path / "models/checkpoint").resize
+    rows = read(finished, "reports/evaluate/predictions.csv")[:3]
+    frames = [resize(torch.from_numpy(images[row["id"]])[None]) for row in rows]
+    logits = session.run(None, {"pixels": torch.cat(frames).numpy()})[0]
+    probabilities = softmax(logits / described["temperature"], axis=1)
+    for row, found in zip(rows, probabilities, strict=True):
+        assert classes[int(found.argmax())] == row["predicted"]
+        assert found.max() == pytest.approx(float(row["confidence"]), abs=1e-3)
 
 
 def test_a_registered_version_is_a_model_of_mlflow(done: Project) -> None:

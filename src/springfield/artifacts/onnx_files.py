@@ -22,8 +22,8 @@ LAYERS = ("Conv", "Gemm", "MatMul")
 BETWEEN = ("Relu", "Concat", "MaxPool")
 """Quantised too, so that values stay whole numbers from layer to layer."""
 
-Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""From a batch of images (N x H x W x 3) to their probabilities (N x classes)."""
+Classify = Callable[[NDArray[Any]], NDArray[np.float32]]
+"""From a batch, mostly images (N x H x W x 3), to its probabilities or logits (N x classes)."""
 
 
 def write_onnx(
@@ -32,15 +32,42 @@ def write_onnx(
     """Write a network in fp32; `image` (H x W x 3) is an example of what it takes."""
     import torch
 
+    example = torch.from_numpy(np.stack([image, image]))
     dimensions = [torch.export.Dim(name) for name in ("batch", "height", "width")]
+    _export(
+        network, example, ("image", "probabilities"), opset, path, metadata,
+        dynamic_shapes=(dict(enumerate(dimensions)),),
+    )  # fmt: skip
+
+
+def write_static_onnx(
+    network: Any, shape: tuple[int, int, int, int], opset: int, path: Path, metadata: dict[str, str]
+) -> None:
+    """Write a network from `pixels` (float) of one shape (N x 3 x S x S) to `logits` in fp32."""
+    import torch
+
+    _export(network, torch.zeros(shape), ("pixels", "logits"), opset, path, metadata)
+
+
+def _export(
+    network: Any,
+    example: Any,
+    names: tuple[str, str],
+    opset: int,
+    path: Path,
+    metadata: dict[str, str],
+    **shapes: Any,
+) -> None:
+    import torch
+
     program = torch.onnx.export(
         network,
-        (torch.from_numpy(np.stack([image, image])),),
-        input_names=["image"],
-        output_names=["probabilities"],
+        (example,),
+        input_names=[names[0]],
+        output_names=[names[1]],
         opset_version=opset,
-        dynamic_shapes=(dict(enumerate(dimensions)),),
         dynamo=True,
+        **shapes,
         verbose=False,
     )
     assert program is not None
@@ -65,7 +92,8 @@ def open_onnx(path: Path) -> Classify:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda batch: np.asarray(session.run(None, {"image": batch})[0], np.float32)
+    name = session.get_inputs()[0].name
+    return lambda batch: np.asarray(session.run(None, {name: batch})[0], np.float32)
 
 
 def agreement(expected: NDArray[np.float32], found: NDArray[np.float32]) -> tuple[float, float]:

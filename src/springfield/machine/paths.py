@@ -26,6 +26,7 @@ class Paths:
     onnx: Path = Path("models/springfield.onnx")
     int8: Path = Path("models/springfield.int8.onnx")
     description: Path = Path("models/model.json")
+    static: Path = Path("models/static")
     card: Path = Path("models/README.md")
     export_report: Path = Path("reports/export.json")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from springfield.files import atomic, sha256, write_json
 from springfield.machine.errors import UserError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from springfield.artifacts.onnx_files import Classify
     from springfield.config import Params
     from springfield.images.store import ImageStore
+    from springfield.stages.classification.network import Classifier
 
 TOLD = ("data", "split", "augment", "model", "optimizer", "train")
 """The params that the model's card tells."""
@@ -27,6 +28,13 @@ MIN_AGREEMENT = 0.999
 MAX_INT8_LOSS = 0.003
 MAX_INT8_FRAMES = 2
 SIDES = ("val", "test", "official_test")
+TRITON = """name: "springfield"
+backend: "onnxruntime"
+max_batch_size: 0
+input [{{ name: "pixels", data_type: TYPE_FP32, dims: [{}] }}]
+output [{{ name: "logits", data_type: TYPE_FP32, dims: [{}] }}]
+"""
+"""Of NVIDIA's server; the batch is among the dims."""
 FLOAT_ENDS = (0, 1, 4, 16)
 """Layers at either end, where they are most sensitive, that int8 keeps in float; first none."""
 
@@ -39,6 +47,8 @@ class ExportParams:
     """Version of ONNX's operators."""
     calibration: PositiveInt
     """Train frames that the int8 model's ranges are measured on."""
+    static: NonNegativeInt
+    """Pictures of a batch of a third file, for accelerators that want all sizes fixed; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,8 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         same, difference = _prove(tested, checkpoint, fp32)
         calibrating = _calibrating(params, images, sides["train"].ids)
         accuracy, in_float = _write_int8(tested, fp32, calibrating, int8, metadata)
+    with atomic(paths.static, directory=True) as partial:
+        _write_static(model, calibrated["temperature"], tested, params.export, metadata, partial)
     described = {
         **contract,
         **_interface(contract["classes"], model.architecture.input_size),
@@ -133,15 +145,23 @@ def _prove(tested: Tested, checkpoint: "Classify", path: Path) -> tuple[float, f
     Raises:
         UserError: too little.
     """
-    from springfield.artifacts.onnx_files import MAX_DIFFERENCE, agreement, check_batches, open_onnx
+    from springfield.artifacts.onnx_files import check_batches, open_onnx
 
     classify = open_onnx(path)
     check_batches(classify, tested.images[tested.ids[0]], checkpoint)
     found = _predict(classify, tested.images, tested.ids, "ONNX fp32")
-    same, difference = agreement(tested.expected, found)
+    return _same(tested.expected, found, "the ONNX file")
+
+
+def _same(
+    expected: NDArray[np.float32], found: NDArray[np.float32], what: str
+) -> tuple[float, float]:
+    from springfield.artifacts.onnx_files import MAX_DIFFERENCE, agreement
+
+    same, difference = agreement(expected, found)
     if not (same >= MIN_AGREEMENT and difference <= MAX_DIFFERENCE):  # also if that is NaN
         raise UserError(
-            f"export: the ONNX file is not the checkpoint: top-1 agrees on {same:.2%}, "
+            f"export: {what} is not the checkpoint: top-1 agrees on {same:.2%}, "
             f"probabilities differ by up to {difference:.1g}"
         )
     return same, difference
@@ -184,6 +204,53 @@ def _write_int8(
     if kept:
         console.print(f"int8 keeps {len(kept)} sensitive layers in float", highlight=False)
     return accuracy, kept
+
+
+def _write_static(
+    model: "Classifier",
+    temperature: float,
+    tested: Tested,
+    chosen: ExportParams,
+    metadata: dict[str, str],
+    folder: Path,
+) -> None:
+    """Write the network for accelerators as a model of Triton's, and prove it on the test frames.
+
+    Raises:
+        UserError: it does not do what the checkpoint does.
+    """
+    import torch
+    from scipy.special import softmax
+
+    from springfield.artifacts.onnx_files import open_onnx, write_static_onnx
+    from springfield.stages.classification.network import Logits
+
+    size, batch = model.architecture.input_size, chosen.static
+    shape = (batch, 3, size, size)
+    answer = (batch, len(model.architecture.classes))
+    contract = {"input": {"pixels": shape}, "output": {"logits": answer}} if batch else {}
+    write_json(folder / "model.json", {**contract, "temperature": temperature})
+    if not batch:
+        return
+    path = folder / "triton/springfield/1/model.onnx"
+    path.parent.mkdir(parents=True)
+    dims = [", ".join(map(str, sizes)) for sizes in (shape, answer)]
+    (path.parents[1] / "config.pbtxt").write_text(TRITON.format(*dims))
+    with console.status("Writing ONNX for accelerators"):
+        write_static_onnx(Logits(model).eval(), shape, chosen.opset, path, metadata)
+
+    def seen(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return np.asarray(model.resize(torch.from_numpy(image)[None])[0].numpy())
+
+    classify, found = open_onnx(path), []
+    starts = range(0, len(tested.ids), batch)
+    for start in track(starts, "Testing ONNX for accelerators"):
+        pixels = np.zeros(shape, np.float32)
+        ids = tested.ids[start : start + batch]
+        pixels[: len(ids)] = [seen(tested.images[i]) for i in ids]
+        found.append(classify(pixels)[: len(ids)])
+    _same(tested.expected, softmax(np.concatenate(found) / temperature, axis=1), path.name)
 
 
 def _interface(classes: list[str], size: int) -> dict[str, Any]:

@@ -150,6 +150,18 @@ class Probabilities(nn.Module):
         return torch.softmax(self.classifier(images) / self.temperature, dim=1)
 
 
+class Logits(nn.Module):
+    """What is exported for accelerators: a classifier without its resizing."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Logits (N x classes) of pixels (N x 3 x size x size, 0 to 255)."""
+        return self.classifier.logits(pixels)
+
+
 def load_backbone(model: Classifier, weights: Path) -> None:
     """Load weights trained on other classes: everything but the heads must match.
 
