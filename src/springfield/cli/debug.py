@@ -85,7 +85,8 @@ def _few(preset: str, params: Params) -> tuple[Params, pd.DataFrame]:
     """What a preset trains with, and on which frames."""
     frames = pd.read_csv(Paths().split, dtype=str)[["id", "split"]]
     train = frames[frames["split"] == "train"].sample(frac=1, random_state=params.seed)
-    recipe, online = replace(params.train, head_epochs=0, patience=0), params.augment.online
+    recipe = replace(params.train, head_epochs=0, patience=0, limit_batches=1.0, max_minutes=0.0)
+    online = params.augment.online
     if preset == "overfit":
         train = train[:FRAMES]
         val = train.assign(split="val")
