@@ -36,8 +36,7 @@ def write(path: Path, **changes: object) -> Path:
 def test_every_experiment_composes_to_checked_params(experiment: str, tmp_path: Path) -> None:
     target = tmp_path / "params.yaml"
     compose(REPOSITORY, target, [f"experiment={experiment}"])
-    named = {"folder": "pictures"}  # after what it learns from
-    assert load(target).experiment == named.get(experiment, experiment)
+    assert load(target).experiment == experiment
 
 
 @pytest.mark.parametrize(
@@ -50,7 +49,7 @@ def test_own_pictures_start_from_pretrained_weights_and_give_their_name(
     target = tmp_path / "params.yaml"
     compose(REPOSITORY, target, ["experiment=folder", f"data.watch={watched}"], pipeline.check)
     params = load(target)
-    assert params.experiment == params.data.name == name
+    assert params.data.name == name
     assert params.model.weights
     assert (params.model.backbone, params.model.input_size) == ("resnet18", 224)
     compose(REPOSITORY, target, ["experiment=folder", "data.name=cats"])
@@ -340,3 +339,11 @@ def test_the_command_knows_its_version_and_completes(project: Project) -> None:
     typed = {"COMP_WORDS": "springfield comp", "COMP_CWORD": "1"}
     env = {**typed, "_SPRINGFIELD_COMPLETE": "complete_bash"}
     assert {"compose", "compare"} <= set(project.run("springfield", env=env).stdout.split())
+
+
+def test_the_experiment_of_own_pictures_can_be_used(project: Project) -> None:
+    project.springfield("use", "folder")
+    assert "backbone: resnet18" in project.springfield("config")
+    output = project.springfield("download", status=1)
+    assert "experiment folder: download" in output
+    assert "data/pictures does not exist" in output

@@ -141,8 +141,6 @@ def _fill(content: dict[str, Any]) -> None:
     data, model = content.get("data"), content.get("model")
     if isinstance(data, dict) and data.get("watch") and data.get("name", "") is None:
         data["name"] = re.sub(r"\W+", "_", ARCHIVE.sub("", Path(data["watch"]).name)).strip("_")
-    if isinstance(data, dict) and content.get("experiment", "") is None:
-        content["experiment"] = data.get("name")
     if isinstance(model, dict) and None in (own := [model.get(key, 0) for key in INPUT]):
         from springfield.stages.classification.network import configuration
 

@@ -159,9 +159,9 @@ def _open_run(
     run_id = json.loads(noted.read_text())["run_id"] if noted.is_file() else None
     tags = _tags(params, hashes, choices(params) if record else [])
     note_in, dataset = (noted, _dataset(params, hashes)) if record else (None, None)
-    return tracking.open_run(
-        ROOT, params.experiment, run_id, by_key(PARAMS), tags, note_in, dataset
-    )
+    own = params.experiment == "folder"  # of which there is one for each folder
+    journal = params.data.name if own else params.experiment
+    return tracking.open_run(ROOT, journal, run_id, by_key(PARAMS), tags, note_in, dataset)
 
 
 def _tags(params: "Params", hashes: dict[str, str], chosen: list[str]) -> dict[str, str]:
