@@ -7,13 +7,16 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from springfield import pipeline
+from springfield.artifacts.onnx_files import check_batches, open_onnx, quantize, write_onnx
 from springfield.config import compose, load
 from springfield.files import RemoteFile
 from springfield.learning.fit import share_batch_norm
@@ -24,6 +27,7 @@ from springfield.sources.mirror import fetched
 from springfield.stages.classification.network import (
     Architecture,
     Classifier,
+    Probabilities,
     load_backbone,
     load_checkpoint,
     save_checkpoint,
@@ -71,6 +75,37 @@ def test_a_reloaded_checkpoint_gives_the_same_logits(
         expected = model(images)
         assert torch.equal(load_checkpoint(tmp_path / "checkpoint")(images), expected)
         assert expected.shape == (2, 3)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        "resnet18", "mobilenetv3_small_050", "efficientnet_b0", "convnext_atto", "regnetx_002",
+        "vit_tiny_patch16_224", "densenet121", "ghostnet_050", "repvgg_a0", "mobilevit_xxs",
+        "edgenext_xx_small", "resmlp_12_224",
+    ],
+)  # fmt: skip
+def test_networks_of_many_families_are_exported_in_both_precisions(
+    backbone: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    size = 224 if "224" in backbone else 64
+    network = Probabilities(Classifier(architecture(backbone, size)), 1.0).eval()
+    rng = np.random.default_rng(1)
+    frames = [rng.integers(0, 256, (1, 70, 90, 3), np.uint8) for _ in range(8)]
+
+    def expected(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return np.asarray(network(torch.from_numpy(batch)).numpy(), np.float32)
+
+    fp32, int8 = tmp_path / "fp32.onnx", tmp_path / "int8.onnx"
+    write_onnx(network, frames[0][0], 20, fp32, {})
+    check_batches(open_onnx(fp32), frames[0][0], expected)
+    quantize(fp32, frames, int8, {}, 0)
+    found = open_onnx(int8)(np.concatenate(frames))
+    assert np.abs(found - expected(np.concatenate(frames))).mean() < 0.05
+    assert int8.stat().st_size < 0.7 * fp32.stat().st_size
 
 
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="needs a mirror with the ImageNet weights")
