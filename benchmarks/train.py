@@ -137,7 +137,7 @@ class Turns:
 
 def stage(params: Params, steps: int, epochs: int, folder: Path) -> pd.DataFrame:
     """The speed of each epoch of the train stage."""
-    frames = pd.read_csv(PATHS.split, dtype=str)[["id", "split"]]
+    frames = pd.read_csv(PATHS.split, dtype=str)
     size = params.train.batch_size
     chosen = [
         frames[frames["split"] == "train"][: steps * size],

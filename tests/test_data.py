@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import yaml
 from PIL import Image
 
 from springfield.images.archives import labelled
@@ -181,6 +182,77 @@ def test_an_official_test_set_is_the_test_side_or_kept_apart(
 def test_a_set_without_a_test_set_of_its_own_is_told_so(sample: Paths, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no test set of its own"):
         split_in(sample, replace(GROUPED, strategy=Strategy.official), 1, tmp_path)
+
+
+def test_train_val_and_test_folders_of_ones_own_are_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And not merged: with no word of it, test pictures were trained on."""
+    files = {
+        f"mine/{side}/{c}/{i}.png": picture(1000 * start + 100 * (c == "b") + i)
+        for start, side in enumerate(("train", "validation", "test"))
+        for c in "ab"
+        for i in range(10)
+    }
+    paths = Paths.within(tmp_path)
+    make_zip(paths.raw / "mine.zip", files)
+    listed = yaml.safe_load((REPOSITORY / "conf/data/folder.yaml").read_text())["layout"]
+    stage.prepare(PREPARE, [Layout(**layout) for layout in listed], paths)
+    told = "20 test, 20 train, 20 val"
+    assert told in " ".join(capsys.readouterr().err.split())
+    assert told in paths.data_page.read_text()
+    frames = split_in(paths, replace(GROUPED, strategy=Strategy.official), 1, tmp_path)
+    assert (frames["split"] == frames["official_split"]).all()
+    assert len(frames) == 60
+    frames = split_in(paths, GROUPED, 1, tmp_path)
+    assert set(frames["official_split"]) == {"train", "val"}
+
+
+def test_few_groups_are_told_with_the_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pictures of a fixed camera are one group, which no larger val mends."""
+    paths = Paths.within(tmp_path)
+    make_zip(paths.raw / "set.zip", two_classes(8))
+    prepare_in(tmp_path)
+    index = pd.read_csv(paths.index, dtype=str)
+    index["phash"] = [f"{'0' if place < 12 else place:0>16}" for place in range(16)]
+    index["phash"] = index["phash"].str.replace(r"^0+(1\d)$", r"\1ffffff\1ffffff", regex=True)
+    index.to_csv(paths.index, index=False)
+    split_in(paths, replace(GROUPED, distance=0), 1, tmp_path)
+    told = " ".join(capsys.readouterr().err.split())
+    assert "5 groups of near-duplicates in 16 frames, the largest of 12" in told
+    index["phash"] = "0" * 16
+    index.to_csv(paths.index, index=False)
+    with pytest.raises(UserError, match=r"16 frames are 1 groups.*split\.distance.*split=random"):
+        split_in(paths, GROUPED, 1, tmp_path)
+    split_in(paths, replace(GROUPED, val=0.4, distance=0, strategy=Strategy.random), 1, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{first},train,0", r"line \d+: '{first}' is there twice"),
+        ("{first},test,0", r"'{first}' is there twice"),
+        ("nobody,train,0", "'nobody' is not in the index"),
+        ("{spare},training,0", "'{spare}' is on none of the sides train, val, test"),
+    ],
+)
+def test_a_wrong_line_of_the_split_is_named(tmp_path: Path, line: str, reason: str) -> None:
+    paths = Paths.within(tmp_path)
+    make_zip(paths.raw / "set.zip", two_classes(20))
+    ids = [row["id"] for row in prepare_in(tmp_path)]
+    split_in(paths, replace(GROUPED, max_per_class=19), 1, tmp_path)
+    table = pd.read_csv(paths.split, dtype=str)
+    first = table.loc[table["split"] == "train", "id"].iloc[0]
+    names = {"first": first, "spare": next(name for name in ids if name not in set(table["id"]))}
+    with paths.split.open("a") as file:
+        file.write(line.format(**names) + "\n")
+    expected = reason.replace("{first}", names["first"]).replace("{spare}", names["spare"])
+    with pytest.raises(UserError, match=expected):
+        read_split(paths.index, paths.split)
+    with pytest.raises(UserError, match=expected):
+        stage.augment(AugmentParams(OfflineParams(0, []), []), 32, paths)
 
 
 def test_seeds_give_other_splits_and_the_same_seed_the_same(sample: Paths, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def debug(preset: Literal["overfit", "profile", "fast"], params: Params, machine
 
 
 def few_frames_paths(folder: Path, frames: pd.DataFrame) -> Paths:
-    """Paths of a training on the frames of a table `id, split`, without copies, in a new folder."""
+    """Paths, in a new folder, of a training on the frames of a table `id,split,group`."""
     own = replace(
         Paths(),
         split=folder / "split.csv",
@@ -83,7 +83,7 @@ def few_frames_paths(folder: Path, frames: pd.DataFrame) -> Paths:
 
 def _few(preset: str, params: Params) -> tuple[Params, pd.DataFrame]:
     """What a preset trains with, and on which frames."""
-    frames = pd.read_csv(Paths().split, dtype=str)[["id", "split"]]
+    frames = pd.read_csv(Paths().split, dtype=str)[["id", "split", "group"]]
     train = frames[frames["split"] == "train"].sample(frac=1, random_state=params.seed)
     recipe = replace(params.train, head_epochs=0, patience=0, limit_batches=1.0, max_minutes=0.0)
     online = params.augment.online

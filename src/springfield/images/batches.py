@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from springfield.images.sides import read_sides
 from springfield.images.store import ImageStore
 from springfield.machine.processes import ctrl_c_waits, end_with_starter, worker_context
 
@@ -41,15 +42,16 @@ def read_split(index: Path, split: Path) -> tuple[list[str], dict[str, Side]]:
     fourth one.
     """
     indexed = pd.read_csv(index, keep_default_na=False, dtype=str)
-    frames = indexed.merge(pd.read_csv(split, dtype=str)[["id", "split"]], on="id", how="left")
+    sides = read_sides(split, indexed["id"])[["id", "split"]]
+    frames = indexed.merge(sides, on="id", how="left")
     classes = sorted(frames.loc[frames["split"].notna(), "class"].unique())
     left_out = frames["split"].isna() & (frames["official_split"] == "test")
     frames.loc[left_out & frames["class"].isin(classes), "split"] = "official_test"
-    sides = {
+    found = {
         str(name): Side(side["id"].to_list(), to_labels(side["class"], classes))
         for name, side in frames.groupby("split")
     }
-    return classes, sides
+    return classes, found
 
 
 def to_labels(names: "pd.Series[str]", classes: list[str]) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from springfield.files import atomic, write_json
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
-from springfield.machine.progress import track
+from springfield.machine.progress import console, track
 
 if TYPE_CHECKING:
     from springfield.config import Params
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 NEEDS = ("seed", "split")
 SPLITS = ("train", "val", "test")
 LARGEST = 5
+TOLERANCE = 0.05
+"""By which a side may miss its share of the frames unsaid."""
+REMEDY = (
+    "a group stays on one side; a smaller split.distance makes groups smaller, and split=random "
+    "ignores them"
+)
 MIN_PARTS, MAX_RADIUS = 3, 3
 """Of a hash: at least so many parts, so that a part has at most 2^22 values; and how many bits of
 a part are flipped at most, so that the buckets to look into stay few."""
@@ -38,7 +44,7 @@ class Strategy(StrEnum):
     random = "random"
     """Every frame for itself: the score that others publish."""
     official = "official"
-    """The data set's own test set; validation from the rest, near-duplicates on one side."""
+    """The data set's own test and val sets; without the latter, validation from the rest."""
 
 
 @dataclass
@@ -143,10 +149,13 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     frames["split"] = _sides(frames, params.split, np.random.default_rng(params.seed))
     sided = frames.dropna(subset="split")
     if missing := set(SPLITS) - set(sided["split"]):
+        sizes = sided["group"].value_counts()
         raise UserError(
-            f"split: no frame for {', '.join(sorted(missing))}; add pictures, or make split.val "
-            "and split.test larger"
+            f"split: no frame for {', '.join(sorted(missing))}: the {len(sided)} frames are "
+            f"{len(sizes)} groups of near-duplicates, the largest of {sizes.max()}, and {REMEDY}; "
+            "or add pictures, or make split.val and split.test larger"
         )
+    _tell(sided, params.split)
     with atomic(paths.split) as partial:
         sided[["id", "split", "group"]].to_csv(partial, index=False, lineterminator="\n")
     report = {"strategy": params.split.strategy.value} | _report(frames, position, pairs)
@@ -155,20 +164,37 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
 
 def _sides(frames: pd.DataFrame, params: SplitParams, rng: np.random.Generator) -> pd.Series:
     """The side of each frame of the index; none: NaN."""
-    official = frames["official_split"] == "test"
-    if params.strategy is Strategy.official and not official.any():
+    test, val = (frames["official_split"] == side for side in ("test", "val"))
+    official = params.strategy is Strategy.official
+    if official and not test.any():
         raise UserError("split.strategy=official: this data set has no test set of its own")
-    pool = frames[~official]
+    pool = frames[~(test | val) if official else ~test]
     if params.max_per_class is not None:
         drawn = pool.iloc[rng.permutation(len(pool))].groupby("class").head(params.max_per_class)
         pool = drawn.sort_index()
     random = params.strategy is Strategy.random
     pool = pool.assign(unit=np.arange(len(pool)) if random else pool["group"])
     shares = {"train": 1 - params.val - params.test, "val": params.val, "test": params.test}
-    if params.strategy is Strategy.official:
-        shares = {"train": 1 - params.val, "val": params.val}
+    if official:
+        shares = {"train": 1.0} if val.any() else {"train": 1 - params.val, "val": params.val}
     sides = pool["unit"].map(_assign(pool, shares, rng)).reindex(frames.index)
-    return sides.mask(official, "test") if params.strategy is Strategy.official else sides
+    return sides.mask(test, "test").mask(val, "val") if official else sides
+
+
+def _tell(sided: pd.DataFrame, params: SplitParams) -> None:
+    """Say how the frames group, and where that keeps a side from its share."""
+    sizes, total = sided["group"].value_counts(), len(sided)
+    console.print(
+        f"{len(sizes)} groups of near-duplicates in {total} frames, the largest of {sizes.max()}"
+    )
+    wanted = {"val": params.val, "test": params.test}
+    if params.strategy is Strategy.official:
+        return
+    for side, share in wanted.items():
+        got = (sided["split"] == side).mean()
+        if abs(got - share) > TOLERANCE:
+            asked = f"split.{side}={share:.0%}"
+            console.print(f"[yellow]{side} has {got:.0%} of the frames, not {asked}: {REMEDY}[/]")
 
 
 def _report(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeInt
 
 from springfield.files import atomic
+from springfield.images.sides import read_sides
 from springfield.images.store import ImageStore, write_images
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
@@ -71,7 +72,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     shown = params.augment.online or offline.transforms
     images = ImageStore(paths.images)
     index = pd.read_csv(paths.index, keep_default_na=False, dtype=str)
-    sides = pd.read_csv(paths.split, dtype=str)
+    sides = read_sides(paths.split, index["id"])
     train = index.merge(sides[sides["split"] == "train"][["id"]], on="id")
     before = train["class"].value_counts().sort_values(ascending=False)
     copies = pd.DataFrame(_plan(train, offline.floor), columns=["id", "class", "origin"])

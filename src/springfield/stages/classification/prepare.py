@@ -163,6 +163,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         decoded = track(_decoded(items, params.prepare, workers), "Preparing images")
         write_images(images, found.usable(decoded))
         found.note_names(archives)
+        found.note_sides()
         report = found.report()
         _check(report, found.of_class, params.prepare)
         table = pd.DataFrame(found.rows)
@@ -240,6 +241,16 @@ class _Found:
             if len(names) > 1:
                 quoted = " and ".join(f"'{name}'" for name in names)
                 self.notes.append(f"the classes {quoted} look the same; are they one?")
+
+    def note_sides(self) -> None:
+        """Note that the data set has sides of its own."""
+        sides = Counter(row["official_split"] for row in self.rows if row["official_split"])
+        if sides:
+            counts = ", ".join(f"{n} {side}" for side, n in sides.items())
+            self.notes.append(
+                f"sides of its own: {counts}; split=official keeps them, and without it its test "
+                "pictures are scored apart"
+            )
 
 
 def _items(archives: list[Path], layouts: list[Layout], found: _Found) -> Iterator[Item]:
