@@ -208,6 +208,15 @@ def test_train_val_and_test_folders_of_ones_own_are_kept(
     assert set(frames["official_split"]) == {"train", "val"}
 
 
+def test_the_progress_of_prepare_has_a_total(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = Paths.within(tmp_path)
+    make_zip(paths.raw / "set.zip", {**two_classes(5), "readme.txt": b"two classes"})
+    prepare_in(tmp_path)
+    assert re.search(r"Preparing images\W+11/11", capsys.readouterr().err)
+
+
 def test_few_groups_are_told_with_the_remedy(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -110,6 +110,17 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and (_is_tar(path) or zipfile.is_zipfile(path))
 
 
+def count_files(archives: list[Path]) -> int | None:
+    """How many files zips have; none where there is a tar, which would have to be read for it."""
+    if not all(map(zipfile.is_zipfile, archives)):
+        return None
+    count = 0
+    for archive in archives:
+        with suppress(*UNREADABLE), zipfile.ZipFile(archive) as zipped:  # reading it tells
+            count += sum(not name.endswith("/") for name in zipped.namelist())
+    return count
+
+
 def entries(archive: Path) -> Iterator[Entry]:
     """Yield everything in an archive: of a zip by name, of a tar in the order it lies there.
 

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,7 @@ from pydantic import Field
 from rich.markup import escape
 
 from springfield.files import atomic, write_json
-from springfield.images.archives import Item, labelled, names_in_a_code_page
+from springfield.images.archives import Item, count_files, labelled, names_in_a_code_page
 from springfield.images.decoding import decode
 from springfield.images.formats import PICTURE, Layout, labelled_records
 from springfield.images.names import look
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from springfield.config import Params
 
 NEEDS = ("data.layout", "prepare")
+PROGRESS = "Preparing images"
 BATCH, BATCH_BYTES = 32, 32 << 20
 """A process gets so many files at once, or fewer that are larger together."""
 WAITING_BYTES = 512 << 20
@@ -160,8 +162,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     with atomic(paths.images.parent, directory=True) as partial:
         images, index = partial / paths.images.name, partial / paths.index.name
         items = _items(archives, params.data.layout, found)
-        decoded = track(_decoded(items, params.prepare, workers), "Preparing images")
-        write_images(images, found.usable(decoded))
+        write_images(images, found.usable(_decoded(items, params.prepare, workers)))
         found.note_names(archives)
         found.note_sides()
         report = found.report()
@@ -257,9 +258,10 @@ def _items(archives: list[Path], layouts: list[Layout], found: _Found) -> Iterat
     pictures = [layout for layout in layouts if layout.format == PICTURE]
     records = [layout for layout in layouts if layout.format != PICTURE]
     if records:
-        yield from labelled_records(archives, records)
-    for archive in archives if pictures else []:
-        for item in labelled(archive, pictures):
+        yield from track(labelled_records(archives, records), PROGRESS)
+    if pictures:
+        read = chain.from_iterable(labelled(archive, pictures) for archive in archives)
+        for item in track(read, PROGRESS, count_files(archives)):
             if item is None:
                 found.unmatched += 1
             else:
