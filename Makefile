@@ -19,7 +19,7 @@ help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | \
 		while IFS='|' read -r target text; do printf '  make %-14s %s\n' "$$target" "$$text"; done
 
-repro: $(READY) ## Run the stages that changed; EXPERIMENT=name makes that experiment the current one.
+repro: $(READY) ## Run the stages that changed (EXPERIMENT=name: of that one).
 ifdef EXPERIMENT
 	@springfield use $(EXPERIMENT)
 endif
@@ -29,7 +29,7 @@ endif
 test: $(READY) ## Run the short tests.
 	pytest -m "not slow and not nightly" -n 2
 
-test-all: $(READY) $(if $(shell command -v npm),$(PAGE)) ## Run the long tests: whole pipelines, reruns, experiments, a real browser.
+test-all: $(READY) $(if $(shell command -v npm),$(PAGE)) ## Run the long tests: whole pipelines, reruns, a browser.
 	pytest -m "slow and not nightly" -n 3 --dist loadgroup
 
 test-nightly: $(READY) ## Run the tests that only a night has time for.
@@ -38,7 +38,7 @@ test-nightly: $(READY) ## Run the tests that only a night has time for.
 test-ci: $(READY) $(if $(shell command -v npm),$(PAGE)) # the short and the long ones
 	pytest -m "not nightly" -n 3 --dist loadgroup
 
-check: $(READY) check-page ## Lint, format and type checks; the page's too, where there is npm.
+check: $(READY) check-page ## Lint, format and types; the page's too, where npm is.
 	ruff check
 	ruff format --check
 	mypy
@@ -55,10 +55,10 @@ ui: $(READY) ## Open MLflow's page on the runs (PORT=5000).
 			--host 127.0.0.1 --port $(or $(PORT),5000);; \
 	esac
 
-app: $(READY) $(PAGE) ## Show the page that runs the model in the browser (PORT=8000).
+app: $(READY) $(PAGE) ## Show the page that runs the model (PORT=8000).
 	springfield app --port $(or $(PORT),8000)
 
-wheel: $(READY) $(PAGE) ## Build dist/*.whl: what predicts, the command and the page, to install elsewhere.
+wheel: $(READY) $(PAGE) ## Build dist/*.whl: the command and the page for elsewhere.
 	python -m hatchling build --target wheel
 
 notebooks: $(READY) ## Open the teaching notebooks in JupyterLab.
@@ -67,7 +67,7 @@ notebooks: $(READY) ## Open the teaching notebooks in JupyterLab.
 compose: $(READY) ## Write params.yaml from conf/.
 	springfield compose
 
-bench-data: $(READY) ## Images per second of the loader beside others, on the current data (EXPERIMENT=name).
+bench-data: $(READY) ## Images per second of loaders (EXPERIMENT=name).
 ifdef EXPERIMENT
 	@springfield use $(EXPERIMENT)
 endif
@@ -77,21 +77,21 @@ endif
 bench-archives: $(READY) ## Seconds to read archives of each kind, in any order.
 	python benchmarks/archives.py
 
-bench-train: $(READY) ## Images per second of training beside plain PyTorch, on the current data (EXPERIMENT=name).
+bench-train: $(READY) ## Images per second of training (EXPERIMENT=name).
 ifdef EXPERIMENT
 	@springfield use $(EXPERIMENT)
 endif
 	dvc repro augment
 	python benchmarks/train.py
 
-bench-infer: $(READY) ## Latency, size and accuracy of the exported models (EXPERIMENT=name).
+bench-infer: $(READY) ## Latency, size, accuracy of models (EXPERIMENT=name).
 ifdef EXPERIMENT
 	@springfield use $(EXPERIMENT)
 endif
 	dvc repro
 	python benchmarks/infer.py
 
-bench-app: $(READY) $(PAGE) ## Seconds to the page's first answer and to the next ones, in Chromium.
+bench-app: $(READY) $(PAGE) ## Seconds to the page's answers, in Chromium.
 	python benchmarks/app.py
 
 lock: $(READY) ## Resolve the dependencies of pyproject.toml anew.
@@ -99,7 +99,7 @@ lock: $(READY) ## Resolve the dependencies of pyproject.toml anew.
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		pyproject.toml --output-file requirements.txt
 
-clean: ## Remove what the stages wrote and the environment; runs, caches and pictures of your own stay.
+clean: ## Remove outputs and .venv; runs and caches stay.
 	rm -rf $(VENV) web/node_modules data/raw data/prepared data/augmented data/split.csv models
 	rm -rf reports/train reports/evaluate reports/augment.png reports/*.html reports/data.json
 	rm -rf reports/split.json reports/export.json reports/run.json
