@@ -1007,7 +1007,7 @@ def test_a_taken_port_is_said_in_a_line(folder: Path, address: str) -> None:
         command, cwd=folder, env=ENV, capture_output=True, text=True, check=False
     )
     assert result.returncode == 1
-    assert f"cannot listen on port {port}" in result.stderr
+    assert f"cannot listen on 127.0.0.1, port {port}" in result.stderr
 
 
 def test_a_folder_with_other_things_is_not_overwritten(folder: Path, tmp_path: Path) -> None:
