@@ -70,7 +70,10 @@ def classifier(model: str, classes: int = 10) -> Classifier:
     return Classifier(architecture, model_params["drop_rate"])
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "experiment",
+    [*EXPERIMENTS[:-1], pytest.param(EXPERIMENTS[-1], marks=pytest.mark.slow)],
+)
 def test_each_experiment_runs_from_download_to_onnx(
     experiment: str, classroom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

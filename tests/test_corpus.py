@@ -287,6 +287,7 @@ def test_no_bytes_crash_the_decoder(
 NAMES = st.text(st.characters(exclude_characters="\x00"), min_size=1, max_size=20)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     names=st.lists(st.tuples(NAMES, NAMES), min_size=1, max_size=12, unique=True),

@@ -457,7 +457,7 @@ def epochs_of(prepared: Paths, image_id: str, workers: int, epochs: list[int]) -
     return np.stack(given)
 
 
-@pytest.mark.parametrize("workers", [0, 1, 3])
+@pytest.mark.parametrize("workers", [0, 1, pytest.param(3, marks=pytest.mark.slow)])
 def test_augmentation_depends_on_epoch_and_frame_and_on_nothing_else(
     sample: Paths, workers: int
 ) -> None:

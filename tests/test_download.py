@@ -336,7 +336,7 @@ def test_downloads_at_once_do_not_meet(tmp_path: Path) -> None:
     assert "set.zip is being fetched by another run" in "".join(output)
     for raw in ("one", "two"):
         assert (tmp_path / raw / "set.zip").read_bytes() == Served.content
-    assert Served.starts == [0]
+    assert set(Served.starts) == {0}  # the second may come when the first has cleaned up
     assert not list((tmp_path / "cache/downloads").iterdir())
 
 

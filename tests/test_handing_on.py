@@ -29,7 +29,7 @@ def shared(finished: Project) -> Project:
     for command in (
         "dvc remote add --default store ../store",
         "dvc push",
-        "git add .dvc/config dvc.lock reports",
+        "git add .dvc/config params.yaml dvc.lock reports",
     ):
         finished.run(*command.split())
     finished.commit("A model to hand on")

@@ -220,6 +220,7 @@ def test_a_registered_version_is_a_model_of_mlflow(done: Project) -> None:
     assert found["probabilities"].sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.real_processes
 def test_exporting_again_gives_the_same_files(finished: Project) -> None:
     names = ("springfield.onnx", "springfield.int8.onnx", "model.json", "README.md")
