@@ -501,6 +501,21 @@ def test_names_of_an_old_code_page_are_said(
     assert "old code page" in (tmp_path / "reports/data.html").read_text()
 
 
+def test_a_name_of_an_old_code_page_does_not_steer_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "data/raw/set.zip"
+    path.parent.mkdir(parents=True)
+    names = ("a/1.png", "a/qq.png", "b/1.png")
+    into_zip(path, {f"set/{name}": saved(pixels(n), "PNG") for n, name in enumerate(names)})
+    path.write_bytes(path.read_bytes().replace(b"a/qq", b"a/\x8e\x1b"))
+    params = PrepareParams(shorter_side=320, max_refused=0.5)
+    stage.prepare(params, [LAYOUT], Paths.within(tmp_path))
+    told = capsys.readouterr().err
+    assert "old code page" in " ".join(told.split())
+    assert "\x1b" not in told
+
+
 def pictures_in(folder: Path) -> Path:
     """Two classes of pictures, as a person has them."""
     for name in "ab":

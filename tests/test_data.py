@@ -231,6 +231,9 @@ def test_few_groups_are_told_with_the_remedy(
     split_in(paths, replace(GROUPED, distance=0), 1, tmp_path)
     told = " ".join(capsys.readouterr().err.split())
     assert "5 groups of near-duplicates in 16 frames, the largest of 12" in told
+    split_in(paths, replace(GROUPED, val=0.4, distance=0), 1, tmp_path)
+    told = " ".join(capsys.readouterr().err.split())
+    assert "not split.val=40%: a group stays on one side; a smaller split.distance" in told
     index["phash"] = "0" * 16
     index.to_csv(paths.index, index=False)
     with pytest.raises(UserError, match=r"16 frames are 1 groups.*split\.distance.*split=random"):

@@ -49,12 +49,13 @@ def _rows(shown: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
     from springfield.config import by_key
 
-    params, commit = by_key(PARAMS), shown[0]
+    params, commit = by_key(PARAMS), None
     for row in shown[1:]:  # the first is the workspace
         if row["typ"] == "baseline":
-            commit = row
-        if row is not shown[1] and row is commit:
-            continue
+            is_current, commit = commit is None, row
+            if not is_current:
+                continue
+        assert commit  # what is derived from one comes after it
         changed = [f"{key}={_plain(row[key])}" for key in params if row.get(key) != commit.get(key)]
         scores = {s: row[s] for s in SCORES if pd.notna(row.get(s))}
         yield {

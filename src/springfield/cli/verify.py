@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from springfield.artifacts.text import terminal
 from springfield.machine.errors import UserError
 from springfield.machine.progress import console, track
 
@@ -26,8 +27,8 @@ def verify() -> None:
     if damaged:
         console.print("not what dvc.lock says:")
         for path in damaged:
-            console.print(f"  {path}", markup=False)
-        console.print(f"delete them: rm -f {shlex.join(map(str, damaged))}", markup=False)
+            console.print(terminal(f"  {path}"))
+        console.print(terminal(f"delete them: rm -f {shlex.join(map(str, damaged))}"))
         raise UserError(
             f"{len(damaged)} of {len(here)} files are damaged or changed; once they are deleted, "
             "'dvc pull' brings those that a remote has, and 'dvc repro' makes the others"

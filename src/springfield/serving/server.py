@@ -97,16 +97,17 @@ def predict(predictor: Predictor, content_type: str, body: bytes) -> list[dict[s
         ValueError: there is no picture in it; the text says why.
     """
     images = _images(body) if content_type == "application/json" else pixels(body)[None]
-    return [
-        {
-            "class": max(named, key=named.__getitem__),
-            "probability": max(named.values()),
-            "sure": max(named.values()) >= predictor.threshold,
-            "probabilities": named,
+    predictions = []
+    for found in predictor.probabilities(images).tolist():
+        probability = max(found)
+        prediction = {
+            "class": predictor.classes[found.index(probability)],
+            "probability": probability,
+            "sure": probability >= predictor.threshold,
+            "probabilities": dict(zip(predictor.classes, found, strict=True)),
         }
-        for found in predictor.probabilities(images).tolist()
-        for named in [dict(zip(predictor.classes, found, strict=True))]
-    ]
+        predictions.append(prediction)
+    return predictions
 
 
 def _images(body: bytes) -> NDArray[np.uint8]:

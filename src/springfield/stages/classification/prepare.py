@@ -233,14 +233,14 @@ class _Found:
             if names := names_in_a_code_page(archive):
                 self.notes.append(
                     f"{archive.name}: {len(names)} names are in an old code page and may be other "
-                    f"letters than meant, '{names[0]}' for one; pack them again as UTF-8"
+                    f"letters than meant, {names[0]!r} for one; pack them again as UTF-8"
                 )
         alike: dict[str, list[str]] = {}
         for name in sorted(self.of_class):
             alike.setdefault(look(name), []).append(name)
         for names in alike.values():
             if len(names) > 1:
-                quoted = " and ".join(f"'{name}'" for name in names)
+                quoted = " and ".join(map(repr, names))
                 self.notes.append(f"the classes {quoted} look the same; are they one?")
 
     def note_sides(self) -> None:
