@@ -425,7 +425,12 @@ def test_kaggles_archive_counts_repeated_folders_once(project: Project) -> None:
 
 def test_kaggle_out_of_reach_is_one_line(project: Project) -> None:
     project.springfield("compose", "experiment=simpsons")
-    env = {"KAGGLE_API_ENVIRONMENT": "TEST", "KAGGLEHUB_CACHE": str(project.path / "kagglehub")}
+    env = {
+        "KAGGLE_API_ENVIRONMENT": "TEST",
+        "KAGGLEHUB_CACHE": str(project.path / "kagglehub"),
+        "HTTP_PROXY": "http://127.0.0.1:9",  # another test may serve the port of TEST meanwhile
+        "NO_PROXY": "",
+    }
     output = project.springfield("download", status=1, env=env)
     assert "cannot download alexattia/the-simpsons-characters-dataset" in output
     assert "Traceback" not in output
