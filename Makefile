@@ -19,7 +19,7 @@ help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | \
 		while IFS='|' read -r target text; do printf '  make %-14s %s\n' "$$target" "$$text"; done
 
-repro: $(READY) ## Run the stages that changed (EXPERIMENT=name: of that one).
+repro: $(READY) ## Run the stages that changed (EXPERIMENT=name: of it).
 ifdef EXPERIMENT
 	@springfield use $(EXPERIMENT)
 endif

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import warnings
 from collections import Counter
@@ -75,12 +76,19 @@ def classifier(model: str, classes: int = 10) -> Classifier:
     [*EXPERIMENTS[:-1], pytest.param(EXPERIMENTS[-1], marks=pytest.mark.slow)],
 )
 def test_each_experiment_runs_from_download_to_onnx(
-    experiment: str, classroom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    experiment: str,
+    classroom: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # a process that prepares is enough for so few
     params = chosen(classroom, tmp_path, f"experiment={experiment}", *SMALL)
     machine = Machine(params.hardware, classroom, "mirror", tmp_path / ".springfield")
     pipeline.run(params, Paths.within(tmp_path), machine)
+    bars = capsys.readouterr().err
+    assert "Preparing images" in bars
+    assert not re.search(r"/\?| 0/0 ", bars), "a bar without a total, or of nothing"
 
     index = pd.read_csv(tmp_path / "data/prepared/index.csv", dtype=str, keep_default_na=False)
     sides = pd.read_csv(tmp_path / "data/split.csv", dtype=str)
@@ -140,7 +148,7 @@ def test_an_archive_and_the_files_in_it_are_the_same_data(classroom: Path, tmp_p
         layouts = chosen(classroom, tmp_path, f"data={data}").data.layout
         (tmp_path / data).mkdir()
         archives = write(tmp_path / data, drawn.contents(data))
-        items = labelled_records(archives, layouts)
+        _, items = labelled_records(archives, layouts)
         found.append([(item.label, item.official_split, item.content) for item in items])
     assert found[0] == found[1]
     assert len(found[0]) == drawn.TRAIN + drawn.TEST
@@ -212,11 +220,12 @@ def test_idx_files_are_read_as_they_are_and_packed(tmp_path: Path) -> None:
     raw.mkdir()
     packed.mkdir()
     files = drawn.mnist_files(30, 20)
-    plain = list(labelled_records(write(raw, files), IDX_LAYOUTS))
+    total, items = labelled_records(write(raw, files), IDX_LAYOUTS)
+    plain = list(items)
+    assert len(plain) == total
     zipped = write(packed, {f"{name}.gz": drawn.packed(files[name]) for name in files})
-    assert [item.content for item in labelled_records(zipped, IDX_LAYOUTS)] == [
-        item.content for item in plain
-    ]
+    _, unpacked = labelled_records(zipped, IDX_LAYOUTS)
+    assert [item.content for item in unpacked] == [item.content for item in plain]
     assert Counter(item.official_split for item in plain) == {"test": 20, "": 30}
     assert [item.label for item in plain[:11]] == [*DIGITS, "0"]
     assert plain[3].source == "t10k-images-idx3-ubyte!#3"
@@ -271,7 +280,7 @@ def test_damaged_idx_files_are_named_in_one_line(
 ) -> None:
     archives = write(tmp_path, damage(drawn.mnist_files(30, 20)))
     with pytest.raises(UserError, match=message) as error:
-        list(labelled_records(archives, IDX_LAYOUTS))
+        labelled_records(archives, IDX_LAYOUTS)
     assert "\n" not in str(error.value)
     assert str(tmp_path) not in str(error.value)
 
@@ -294,7 +303,7 @@ def test_damaged_cifar_files_are_named_in_one_line(
     files = {"a.bin": content}
     archives = write(tmp_path, {"set.tar.gz": drawn.tar_gz("in", files)} if inside_a_tar else files)
     with pytest.raises(UserError, match=message) as error:
-        list(labelled_records(archives, [Layout(r"a\.bin$", "", kind, DIGITS)]))
+        labelled_records(archives, [Layout(r"a\.bin$", "", kind, DIGITS)])
     assert "\n" not in str(error.value)
 
 

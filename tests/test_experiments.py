@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -75,16 +76,18 @@ def test_experiments_of_a_commit_whose_artifacts_are_elsewhere(project: Project)
 
 def test_experiments_fit_a_terminal_and_say_what_they_changed(finished: Project) -> None:
     finished.run("dvc", "exp", "run", "-n", "surer", "-S", "evaluate.sure=0.9")
-    finished.run("dvc", "exp", "run", "--queue", "-n", "later", "-S", "train.epochs=1")
+    two = ("-S", "train.epochs=1", "-S", "seed=2")
+    finished.run("dvc", "exp", "run", "--queue", "-n", "later", *two)
     table = finished.springfield("experiments", env={"COLUMNS": "80"})
     assert max(map(len, table.splitlines())) <= 80
     assert "evaluate.sure=0.9" in table
+    assert re.search(r"│ later +│ train\.epochs=1 +│.*\n│ +│ seed=2 +│", table)  # one a line
     printed = finished.run("springfield", "experiments", "--csv").stdout
     rows = {row["experiment"]: row for row in csv.DictReader(printed.splitlines())}
     metrics = json.loads((finished.path / "reports/metrics.json").read_text())
     assert rows["surer"]["changed"] == "evaluate.sure=0.9"
     assert float(rows["surer"]["test.macro_f1"]) == metrics["test"]["macro_f1"]
-    assert (rows["later"]["changed"], rows["later"]["state"]) == ("train.epochs=1", "Queued")
+    assert (rows["later"]["changed"], rows["later"]["state"]) == ("train.epochs=1 seed=2", "Queued")
     finished.commit("go on")
     assert "surer" not in finished.springfield("experiments")
     assert "surer" in finished.springfield("experiments", "--all")

@@ -39,7 +39,7 @@ def experiments(
     for row in rows:
         scores = [f"{row[score]:.4f}" if score in row else "" for score in SCORES]
         scores[0] = scores[0] or row["state"].lower()
-        table.add_row(row["experiment"], terminal("\n".join(row["changed"])), *scores)
+        table.add_row(row["experiment"], "\n".join(map(terminal, row["changed"])), *scores)
     Console().print(table)
 
 

@@ -54,8 +54,8 @@ class Layout:
             )
 
 
-def labelled_records(archives: list[Path], layouts: list[Layout]) -> Iterator[Item]:
-    """Yield every picture of the files that the layouts match, layout by layout.
+def labelled_records(archives: list[Path], layouts: list[Layout]) -> tuple[int, Iterator[Item]]:
+    """Count and yield the pictures of the files that the layouts match, layout by layout.
 
     A file may lie in an archive or by itself, as it is or packed by gzip.
 
@@ -64,6 +64,7 @@ def labelled_records(archives: list[Path], layouts: list[Layout]) -> Iterator[It
     """
     patterns = [re.compile(layout.pattern) for layout in layouts]
     files = _files(archives, patterns)
+    found = []
     for layout, pattern in zip(layouts, patterns, strict=True):
         for name in files:
             archive, _, path = name.partition("!")
@@ -76,6 +77,10 @@ def labelled_records(archives: list[Path], layouts: list[Layout]) -> Iterator[It
                     f"{source}: label {labels[wrong[0]]} of picture {wrong[0]} is none of the "
                     f"{len(layout.classes)} classes of data.layout; get it again"
                 )
+            found.append((layout, archive, path, labels, pixels))
+
+    def items() -> Iterator[Item]:
+        for layout, archive, path, labels, pixels in found:
             for number, (label, picture) in enumerate(zip(labels, pixels, strict=True)):
                 yield Item(
                     archive,
@@ -85,6 +90,8 @@ def labelled_records(archives: list[Path], layouts: list[Layout]) -> Iterator[It
                     picture.tobytes(),
                     shape=picture.shape,
                 )
+
+    return sum(len(labels) for *_, labels, _ in found), items()
 
 
 def _files(archives: list[Path], patterns: list[re.Pattern[str]]) -> Files:

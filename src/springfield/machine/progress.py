@@ -14,9 +14,12 @@ console = Console(stderr=True, soft_wrap=True, highlight=False, force_jupyter=Fa
 
 @contextmanager
 def bar(description: str, total: int | None) -> Iterator[tuple[Progress, TaskID]]:
-    """A bar to advance by hand, for work that is not a plain loop (bytes of a download)."""
+    """A bar to advance by hand, for work that is not a plain loop (bytes of a download).
+
+    Nothing is shown where there is nothing to do.
+    """
     columns = "{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, disable=total == 0) as progress:
         yield progress, progress.add_task(description, total=total)
 
 

@@ -258,7 +258,8 @@ def _items(archives: list[Path], layouts: list[Layout], found: _Found) -> Iterat
     pictures = [layout for layout in layouts if layout.format == PICTURE]
     records = [layout for layout in layouts if layout.format != PICTURE]
     if records:
-        yield from track(labelled_records(archives, records), PROGRESS)
+        total, labelled_items = labelled_records(archives, records)
+        yield from track(labelled_items, PROGRESS, total)
     if pictures:
         read = chain.from_iterable(labelled(archive, pictures) for archive in archives)
         for item in track(read, PROGRESS, count_files(archives)):
