@@ -30,6 +30,7 @@ from springfield.config import Params, load
 from springfield.images.batches import Batches, Frames, loader, read_split
 from springfield.images.store import ImageStore
 from springfield.images.transforms import Augmentation
+from springfield.learning.precision import fitting
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
 from springfield.stages.classification.network import Architecture, Classifier
@@ -172,6 +173,9 @@ def main() -> None:
     """Measure, and note."""
     params = load(Path("params.yaml"))
     device = params.hardware.device
+    if params.train.precision == "auto":
+        chosen = fitting(torch.device(device))
+        params = replace(params, train=replace(params.train, precision=chosen))
     size = params.train.batch_size
     classes, sides = read_split(PATHS.index, PATHS.split)
     side = sides["train"]

@@ -274,6 +274,7 @@ def test_one_run_carries_training_scores_and_model(done: Project) -> None:
     assert run.data.metrics["test_accuracy"] == pytest.approx(scores["accuracy"])
     assert run.data.params["optimizer.lr"] == "0.001"
     assert len(run.data.tags["springfield.data_sha256"]) == 64
+    assert run.data.tags["springfield.precision"] == "32-true"
     artifacts = done.path / "mlartifacts" / run.info.run_id / "artifacts"
     for path in ("reports/evaluate/mistakes.html", "reports/evaluate/confusion.png", "params.yaml"):
         assert (artifacts / path).is_file(), path

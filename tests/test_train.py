@@ -1,13 +1,16 @@
 """Training: repeatable, switchable, the same on one process and on two."""
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import timm
 import torch
@@ -19,6 +22,7 @@ from springfield import pipeline
 from springfield.artifacts.onnx_files import check_batches, open_onnx, quantize, write_onnx
 from springfield.config import compose, load
 from springfield.files import RemoteFile
+from springfield.learning import precision
 from springfield.learning.fit import share_batch_norm
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
@@ -31,6 +35,7 @@ from springfield.stages.classification.network import (
     load_backbone,
     load_checkpoint,
     save_checkpoint,
+    trained_in,
 )
 
 from . import test_classroom
@@ -69,7 +74,7 @@ def test_a_reloaded_checkpoint_gives_the_same_logits(
 ) -> None:
     torch.manual_seed(0)
     model = Classifier(architecture(backbone, size)).eval()
-    save_checkpoint(model, tmp_path / "checkpoint", {})
+    save_checkpoint(model, tmp_path / "checkpoint", {}, "32-true")
     images = torch.randint(0, 256, (2, 90, 120, 3), dtype=torch.uint8)
     with torch.inference_mode():
         expected = model(images)
@@ -161,7 +166,7 @@ def test_a_network_of_one_size_is_made_for_that_of_the_params(
     compose(REPOSITORY, tmp_path / "params.yaml", overrides, pipeline.check)
     torch.manual_seed(0)
     model = Classifier(architecture(backbone, 64)).eval()
-    save_checkpoint(model, tmp_path / "checkpoint", {})
+    save_checkpoint(model, tmp_path / "checkpoint", {}, "32-true")
     images = torch.randint(0, 256, (1, 50, 70, 3), dtype=torch.uint8)
     with torch.inference_mode():
         assert torch.equal(load_checkpoint(tmp_path / "checkpoint")(images), model(images))
@@ -246,6 +251,98 @@ def test_the_same_training_does_not_run_twice_at_once(finished: Project) -> None
         process.wait()
 
 
+def learnt(project: Project, *overrides: str, work: Path | None = None) -> dict[str, Tensor]:
+    """The weights that a training in this process ends with."""
+    compose(project.path, project.path / "params.yaml", list(overrides))
+    params = load(project.path / "params.yaml")
+    machine = Machine(params.hardware, work=work)
+    pipeline.run(params, Paths.within(project.path), machine, "train")
+    return project.weights()
+
+
+def same(weights: dict[str, Tensor], others: dict[str, Tensor]) -> bool:
+    return all(torch.equal(others[name], tensor) for name, tensor in weights.items())
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec")
+def test_auto_trains_as_the_precision_that_it_finds(
+    finished: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once by a real measurement: it must not disturb what is drawn at random."""
+    one = "train.epochs=1"
+    explicit = {
+        name: learnt(finished, one, f"train.precision={name}") for name in ("32-true", "bf16-mixed")
+    }
+    assert not same(*explicit.values())
+    found = learnt(finished, one, "train.precision=auto")
+    assert same(found, explicit[trained_in(finished.path / "models/checkpoint")])
+    for times, name in ((0.5, "32-true"), (1.05, "32-true"), (1.5, "bf16-mixed")):
+        monkeypatch.setattr(precision, "gain", lambda device, times=times: times)
+        assert same(learnt(finished, one, "train.precision=auto"), explicit[name])
+        assert trained_in(finished.path / "models/checkpoint") == name
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec")
+def test_training_goes_on_with_the_precision_that_it_began_with(
+    finished: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On a machine that would have taken the other one."""
+    work = tmp_path / "work"
+    for times, name in ((1.5, "bf16-mixed"), (0.5, "32-true")):
+        monkeypatch.setattr(precision, "gain", lambda device, times=times: times)
+        learnt(finished, "train.precision=auto", work=work)
+        expected = finished.metrics()
+        for checkpoint in work.glob("*-1.ckpt"):
+            checkpoint.unlink()
+        monkeypatch.setattr(precision, "gain", lambda device, times=times: 1 / times)
+        learnt(finished, "train.precision=auto", work=work)
+        pd.testing.assert_frame_equal(finished.metrics(), expected, check_exact=True)
+        assert trained_in(finished.path / "models/checkpoint") == name
+        shutil.rmtree(work)
+
+
+@pytest.mark.slow
+def test_a_processor_that_is_slow_at_bfloat16_trains_in_float32() -> None:
+    """With the instructions of an older one."""
+    code = (
+        "import torch; from springfield.learning.precision import fitting; "
+        "print(fitting(torch.device('cpu')))"
+    )
+    env = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX512_CORE", "PYTHONPATH": f"{REPOSITORY / 'src'}"}
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "32-true"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_that_is_fast_at_bfloat16_trains_in_it() -> None:
+    if torch.cuda.get_device_capability() < (8, 0):
+        pytest.skip("this one is not")
+    assert precision.fitting(torch.device("cuda")) == "bf16-mixed"
+
+
+@pytest.mark.slow
+@pytest.mark.real_processes
+def test_all_processes_take_the_precision_of_the_first(finished: Project) -> None:
+    """Which run, checkpoint and card tell."""
+    two = ("hardware.devices=2", "model.backbone=test_convnext")
+    finished.springfield("compose", *two, "train.precision=bf16-mixed")
+    finished.springfield("train")
+    expected = finished.weights()
+    module = finished.path / "src/springfield/learning/precision.py"
+    gain = "import os\ndef gain(device):\n    return 9 - 9 * int(os.getenv('LOCAL_RANK', 0))\n"
+    module.write_text(module.read_text() + gain)
+    finished.springfield("compose", *two, "train.precision=auto")
+    output = finished.springfield("train")
+    assert output.count("train.precision: bf16-mixed") == 1
+    assert same(finished.weights(), expected)
+    assert finished.runs()[-1].data.tags["springfield.precision"] == "bf16-mixed"
+    finished.springfield("evaluate")
+    finished.springfield("export")
+    card = (finished.path / "models/README.md").read_text()
+    assert "| `train.precision` | bf16-mixed |" in card
+
+
 SAME = (
     "model.backbone=test_convnext",
     "augment.online=[]",
@@ -309,20 +406,10 @@ def test_processes_that_a_launcher_started_train_together(
 @pytest.mark.filterwarnings("ignore:.*LeafSpec")
 def test_each_part_of_the_recipe_can_be_switched(finished: Project) -> None:
     """Each alone changes what is learnt, and training stays repeatable."""
-
-    def learnt(*overrides: str) -> dict[str, Tensor]:
-        compose(finished.path, finished.path / "params.yaml", list(overrides))
-        params = load(finished.path / "params.yaml")
-        pipeline.run(params, Paths.within(finished.path), Machine(params.hardware), "train")
-        return finished.weights()
-
-    before = learnt()
-    everything = learnt(*SWITCHES)
-    again = learnt(*SWITCHES)
-    assert all(torch.equal(everything[name], again[name]) for name in again)
+    before = learnt(finished)
+    assert same(learnt(finished, *SWITCHES), learnt(finished, *SWITCHES))
     for switch in SWITCHES:
-        after = learnt(switch)
-        assert not all(torch.equal(after[name], before[name]) for name in after), switch
+        assert not same(learnt(finished, switch), before), switch
 
 
 def test_synchronised_batch_norm_computes_the_same() -> None:

@@ -85,7 +85,8 @@ def fit(learner: Learner, loaders: Loaders, machine: Machine, report: Path) -> b
             f"least {1 / len(train):.2g}"
         )
     with explained(params.batch_size, params.accumulate):
-        trainer.fit(learner, train, val, ckpt_path=resumed, weights_only=True)
+        trainer.ckpt_path = resumed  # which the learner's set-up looks at
+        trainer.fit(learner, train, val, weights_only=True)
     if not trainer.is_global_zero:
         return False
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
@@ -158,7 +159,7 @@ def _trainer(learner: Learner, machine: Machine, callbacks: list[Callback]) -> p
             num_nodes=nodes,
             strategy=ddp if several else "auto",
             plugins=plugins,
-            precision=params.precision,
+            precision="32-true" if params.precision == "auto" else params.precision,
             max_epochs=params.epochs,
             limit_train_batches=params.limit_batches,
             accumulate_grad_batches=params.accumulate,

@@ -18,6 +18,7 @@ from timm.optim import (
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, MetricCollection
 
+from springfield.learning.precision import settle
 from springfield.learning.recipe import OptimizerParams, TrainParams
 from springfield.machine.errors import UserError
 
@@ -73,6 +74,10 @@ class Learner(pl.LightningModule):
     def val_score(self, metrics: dict[str, Tensor]) -> Tensor:
         """By which epochs are compared: higher is better."""
         raise NotImplementedError
+
+    def setup(self, stage: str) -> None:
+        """Settle the precision, which checkpoints and loggers are told as a hyper-parameter."""
+        self.save_hyperparameters({"precision": settle(self.params.precision, self.trainer)})
 
     def on_train_epoch_start(self) -> None:
         """Freeze the trunk in the first epochs, batch norm's statistics with it."""

@@ -36,8 +36,8 @@ class TrainParams:
     """Of all devices together."""
     accumulate: PositiveInt
     """Pieces that each batch is taken in, one after the other, where it does not fit in memory."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
-    """Lightning's name for it."""
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+    """Lightning's name for it; auto: bf16-mixed where the device is fast at it, else 32-true."""
     compile: bool
     """Let torch.compile make the network faster; the first steps wait for that."""
     head_epochs: NonNegativeInt

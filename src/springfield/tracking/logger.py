@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from mlflow.entities import Metric
+from mlflow.entities import Metric, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from pytorch_lightning.loggers.logger import Logger
@@ -36,6 +36,8 @@ class RunLogger(Logger):
         self.uri = uri
         self.run_id = run_id
         self.waiting: list[Metric] = []
+        self._tags: list[RunTag] = []
+        """Those that wait."""
         self._next_try = 0.0
         self._client = MlflowClient(uri)
         self._written: dict[str, set[int]] = {}
@@ -48,8 +50,11 @@ class RunLogger(Logger):
         """The run."""
         return self.run_id
 
+    @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the run has its params from the start."""
+        """Tag the run with what training found out; its params it has from the start."""
+        self._tags = [RunTag(f"springfield.{key}", str(value)) for key, value in params.items()]
+        self.flush()
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -84,10 +89,13 @@ class RunLogger(Logger):
         for key, step in new:
             self._written[key].add(step)
         self.waiting.clear()
+        self._tags.clear()
         self._next_try = 0.0
 
     def _write(self) -> list[tuple[str, int]]:
         """Write what waits; the metrics and steps that the run did not have."""
+        if self._tags:
+            self._client.log_batch(self.run_id, tags=self._tags)
         for key in {metric.key for metric in self.waiting} - self._read:
             history = self._client.get_metric_history(self.run_id, key)
             self._written[key] = {metric.step for metric in history}

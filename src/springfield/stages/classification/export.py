@@ -84,7 +84,12 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     from springfield.artifacts.onnx_files import write_onnx
     from springfield.images.batches import read_split
     from springfield.images.store import ImageStore
-    from springfield.stages.classification.network import Probabilities, load_checkpoint, made_from
+    from springfield.stages.classification.network import (
+        Probabilities,
+        load_checkpoint,
+        made_from,
+        trained_in,
+    )
 
     model = load_checkpoint(paths.checkpoint)
     _, sides = read_split(paths.index, paths.split)
@@ -136,6 +141,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     with atomic(paths.card) as partial:
         frames = {side: len(content.ids) for side, content in sides.items()}
         chosen = {name: asdict(getattr(params, name)) for name in TOLD}
+        chosen["train"]["precision"] = trained_in(paths.checkpoint)  # instead of auto
         partial.write_text(model_card(chosen, described, scores, report, frames))
 
 

@@ -193,18 +193,33 @@ def load_backbone(model: Classifier, weights: Path) -> None:
             nn.init.zeros_(parameter)
 
 
-def save_checkpoint(model: Classifier, folder: Path, made_from: dict[str, str]) -> None:
-    """Write `model.safetensors`, `architecture.json` and `made_from.json` into a new folder."""
+def save_checkpoint(
+    model: Classifier, folder: Path, made_from: dict[str, str], precision: str
+) -> None:
+    """Write a new folder.
+
+    Args:
+        model: becomes `model.safetensors` and `architecture.json`.
+        folder: to write.
+        made_from: hashes of params, code and data: `made_from.json`.
+        precision: that it was trained in, by Lightning's name: `training.json`.
+    """
     with atomic(folder, directory=True) as partial:
         state = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
         save_file(state, partial / "model.safetensors")
         write_json(partial / "architecture.json", asdict(model.architecture))
         write_json(partial / "made_from.json", made_from)
+        write_json(partial / "training.json", {"precision": precision})
 
 
 def made_from(folder: Path) -> dict[str, str]:
     """The hashes of the params, code and data that the checkpoint in a folder was made from."""
     return dict(json.loads((folder / "made_from.json").read_text()))
+
+
+def trained_in(folder: Path) -> str:
+    """Lightning's name of the precision that the checkpoint in a folder was trained in."""
+    return str(json.loads((folder / "training.json").read_text())["precision"])
 
 
 def load_checkpoint(folder: Path) -> Classifier:

@@ -76,7 +76,8 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     loaders = partial(_loaders, params, paths, train, sides["val"], classifier)
     if fit(learner, loaders, machine, paths.training):
         learner.model.drop_auxiliary()
-        save_checkpoint(learner.model, paths.checkpoint, machine.made_from)
+        precision = learner.hparams["precision"]
+        save_checkpoint(learner.model, paths.checkpoint, machine.made_from, precision)
 
 
 def check(params: "Params") -> None:
