@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -32,7 +33,7 @@ from springfield.stages.classification.prepare import PrepareParams
 from springfield.stages.split import SplitParams, Strategy, near_duplicates
 
 from . import stage
-from .conftest import REPOSITORY
+from .conftest import REPOSITORY, wait
 
 CROP: list[dict[str, Any]] = [
     {"name": "HorizontalFlip", "p": 0.5},
@@ -452,7 +453,7 @@ def epochs_of(prepared: Paths, image_id: str, workers: int, epochs: list[int]) -
         Augmentation([*CROP, {"name": "ColorJitter", "p": 1.0}], 32), seed=3,
     )  # fmt: skip
     order = Batches(40, 8, seed=3)
-    batches = loader(frames, order, workers)
+    batches = loader(frames, order, workers, epochs=max(epochs) + 1)
     given = []
     for epoch in epochs:
         order.set_epoch(epoch)
@@ -470,6 +471,34 @@ def test_augmentation_depends_on_epoch_and_frame_and_on_nothing_else(
     resumed = epochs_of(sample, image_id, workers, [1, 2])
     assert (resumed == alone[1:]).all()
     assert len({image.tobytes() for image in alone.reshape(-1, *alone.shape[2:])}) == 3 * 40
+
+
+class Noted(Frames):
+    """Frames that say on the side which epochs were loaded, and with how many threads."""
+
+    def __getitem__(self, keys: list[tuple[int, int]]) -> Any:
+        with (self.stores[0].path.parent / "loaded").open("a") as file:
+            file.write(f"{keys[0][0]} {cv2.getNumThreads()}\n")
+        return super().__getitem__(keys)
+
+
+def test_loader_processes_begin_with_the_next_epoch_and_have_a_core_each(
+    sample: Paths, tmp_path: Path
+) -> None:
+    write_images(tmp_path / "images.arrow", [("a", np.zeros((32, 32, 3), np.uint8))])
+    frames = Noted([ImageStore(tmp_path / "images.arrow")], ["a"] * 40, np.arange(40), 32)
+    order = Batches(40, 8, seed=3)
+    batches = loader(frames, order, workers=1, epochs=2)
+
+    def loaded() -> list[str]:
+        return (tmp_path / "loaded").read_text().split("\n")[:-1]
+
+    assert len(list(batches)) == 5
+    wait(lambda: len(loaded()) == 7)  # two wait for each process
+    assert loaded() == ["0 1"] * 5 + ["1 1"] * 2
+    order.set_epoch(1)
+    assert len(list(batches)) == 5
+    assert loaded() == ["0 1"] * 5 + ["1 1"] * 5
 
 
 @pytest.mark.parametrize("seed", [None, 5])

@@ -20,6 +20,8 @@ from mlflow.tracking import MlflowClient
 from PIL import Image
 from torch import Tensor
 
+from springfield.machine.resume import Checkpoints
+
 from .conftest import Project, last_epoch, log, mlflow_server, start, trainers, wait
 
 pytestmark = pytest.mark.slow
@@ -140,6 +142,32 @@ def test_a_checkpoint_that_a_loss_of_power_cut_is_passed_over(
     assert "is damaged: going on from the epoch before it" in output
     check(finished, uninterrupted, runs)
     assert not list(finished.path.glob(".springfield/train/*/*"))
+
+
+def test_an_epoch_is_written_once_and_as_it_was(tmp_path: Path) -> None:
+    """The best epoch is a link to the last one; training does not wait for the disk."""
+    weights = torch.zeros(3)
+    checkpoints = Checkpoints()
+    for epoch in (0, 1):
+        for name in ("best", "last"):
+            checkpoints.save_checkpoint({"weights": weights}, tmp_path / f"{name}-{epoch}.ckpt")
+        weights += 1
+    checkpoints.remove_checkpoint(tmp_path / "best-0.ckpt")
+    checkpoints.teardown()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "last-0.ckpt",
+        "last-1.ckpt",
+        "best-1.ckpt",
+    }
+    assert (tmp_path / "best-1.ckpt").samefile(tmp_path / "last-1.ckpt")
+    for epoch in (0, 1):
+        saved = torch.load(tmp_path / f"last-{epoch}.ckpt", weights_only=True)
+        assert saved["weights"].tolist() == [epoch] * 3
+    (tmp_path / "file").touch()
+    checkpoints = Checkpoints()
+    checkpoints.save_checkpoint({}, tmp_path / "file/last-0.ckpt")
+    with pytest.raises(OSError, match="file"):
+        checkpoints.teardown()
 
 
 def test_other_params_start_afresh(finished: Project) -> None:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from springfield.images.sides import read_sides
 from springfield.images.store import ImageStore
@@ -20,6 +21,8 @@ from springfield.machine.processes import ctrl_c_waits, end_with_starter, worker
 if TYPE_CHECKING:
     from springfield.images.transforms import Augmentation
 
+TRANSFORMS = "springfield.images.transforms"
+"""What a loader process may need beside this module."""
 Key = tuple[int, int]
 """Epoch and row: what a frame's augmentation is seeded with."""
 PADDING = -1
@@ -89,9 +92,10 @@ class Frames(Dataset[tuple[Tensor, Tensor]]):
         return len(self.ids)
 
     def __getitem__(self, keys: list[Key]) -> tuple[Tensor, Tensor]:
-        images = np.stack([self._image(epoch, row) for epoch, row in keys])
+        images = [torch.from_numpy(self._image(epoch, row)) for epoch, row in keys]
         labels = [PADDING if row == PADDING else int(self.labels[row]) for _, row in keys]
-        return torch.from_numpy(images), torch.tensor(labels)
+        # In a loader process it writes straight into the memory that is shared.
+        return default_collate(images), torch.tensor(labels)
 
     def _image(self, epoch: int, row: int) -> NDArray[np.uint8]:
         if row == PADDING:
@@ -155,20 +159,53 @@ class Batches(Sampler[list[Key]]):
 
 
 class _Loader(DataLoader[Any]):
+    """Begins to load an epoch while the one before it is validated and saved."""
+
+    batches: Batches
+    epochs: int
+    begun: dict[int, Iterator[Any]]
+    """By epoch."""
+
     def __iter__(self) -> Any:
+        epoch = self.batches.epoch
+        begun, self.begun = self.begun, {}
+        loaded = begun.get(epoch) or self._begin()
+        for left in reversed(range(len(self.batches))):
+            batch = next(loaded)
+            if left == 0 and self.num_workers and epoch + 1 < self.epochs:
+                self.batches.set_epoch(epoch + 1)
+                self.begun = {epoch + 1: self._begin()}
+            yield batch
+
+    def _begin(self) -> Iterator[Any]:
         with ctrl_c_waits():  # it may start the processes
             return super().__iter__()
 
 
-def loader(frames: Frames, batches: Batches, workers: int) -> DataLoader[Any]:
-    """Load `batches` of `frames` in `workers` processes (0: in this one)."""
-    return _Loader(
+def _start(worker: int) -> None:
+    """Make a loader process ready."""
+    cv2.setNumThreads(1)  # one core is what it has
+    end_with_starter()
+
+
+def loader(frames: Frames, batches: Batches, workers: int, epochs: int = 0) -> DataLoader[Any]:
+    """Load `batches` of `frames` in `workers` processes (0: in this one).
+
+    Args:
+        frames: what to load.
+        batches: in which order.
+        workers: how many processes.
+        epochs: how many there will be; none is begun early after the last.
+    """
+    made = _Loader(
         frames,
         batch_size=None,
         sampler=batches,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
-        multiprocessing_context=worker_context() if workers else None,
-        worker_init_fn=end_with_starter,
+        multiprocessing_context=worker_context(__name__, TRANSFORMS) if workers else None,
+        worker_init_fn=_start,
     )
+    made.batches, made.epochs, made.begun = batches, epochs, {}
+    return made

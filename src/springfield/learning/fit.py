@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import joblib
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
@@ -124,7 +125,8 @@ def _part(trainer: pl.Trainer, params: TrainParams, machine: Machine, resumed: P
         )
     workers = machine.hardware.workers
     if workers is None:
-        workers = 0 if trainer.strategy.root_device.type == "cpu" else 4
+        on_cpu = trainer.strategy.root_device.type == "cpu"
+        workers = 0 if on_cpu else min(12, joblib.cpu_count() // trainer.num_devices)
     epoch = epoch_of(resumed) + 1 if resumed else 0
     return Part(trainer.global_rank, world, trainer.num_devices, workers, epoch)
 
@@ -160,6 +162,7 @@ def _trainer(learner: Learner, machine: Machine, callbacks: list[Callback]) -> p
             strategy=ddp if several else "auto",
             plugins=plugins,
             precision="32-true" if params.precision == "auto" else params.precision,
+            benchmark=True,  # cuDNN tries which way is the fastest; sizes do not change
             max_epochs=params.epochs,
             limit_train_batches=params.limit_batches,
             accumulate_grad_batches=params.accumulate,

@@ -20,8 +20,12 @@ class History(pl.Callback):
         self.batch_size = batch_size
         self.rows: list[dict[str, float]] = []
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock of epochs."""
+        self._ended = time.perf_counter()
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock of training."""
         self._started = self._handed_over = time.perf_counter()
         self._waited = self._trained = 0.0
 
@@ -44,10 +48,11 @@ class History(pl.Callback):
             )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Add a row: epoch, seconds (with validation) and every logged metric."""
+        """Add a row: epoch, seconds since the last row (so all is in them), what was logged."""
         logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
         logged.pop("step", None)
-        seconds = round(time.perf_counter() - self._started, 2)
+        started, self._ended = self._ended, time.perf_counter()
+        seconds = round(self._ended - started, 2)
         self.rows.append({"epoch": trainer.current_epoch, "seconds": seconds, **logged})
 
     def metrics(self) -> pd.DataFrame:
@@ -55,7 +60,10 @@ class History(pl.Callback):
         return pd.DataFrame(self.rows).drop(columns=list(SPEED))
 
     def speed(self) -> pd.DataFrame:
-        """Seconds, images per second and the share of time that training waited for data."""
+        """Seconds of whole epochs, validation and checkpoints included, and of training alone.
+
+        Of the latter: images per second, and the share of the time that it waited for data.
+        """
         return pd.DataFrame(self.rows)[["epoch", *SPEED]]
 
     def state_dict(self) -> dict[str, Any]:

@@ -44,15 +44,15 @@ def loaders_with_room(wanted: int, batch: int, processes: int) -> int:
     """As many loader processes as shared memory has room for; with less, training would hang.
 
     Args:
-        wanted: loader processes of each process.
-        batch: bytes of one; each loader has two of them wait there.
+        wanted: loader processes of each process, of train and again of val.
+        batch: bytes of one; each loader process has two of them wait there.
         processes: of this training on this machine.
     """
     shared = Path("/dev/shm")  # noqa: S108 - where Linux has it
     if not shared.is_dir():
         return wanted
     free = shutil.disk_usage(shared).free // processes
-    few = min(wanted, max(0, (free // max(1, batch) - 4) // 2))  # 4: in use, and to spare
+    few = min(wanted, max(0, (free // max(1, batch) - 4) // 4))  # 4: in use, and to spare
     if few < wanted:
         console.print(
             f"loader processes: {few} instead of {wanted}; {shared} has {free / 2**20:.1f} MB free "
@@ -96,11 +96,15 @@ def ctrl_c_waits() -> Iterator[None]:
         before(*came[0])
 
 
-def worker_context() -> BaseContext:
+def worker_context(*modules: str) -> BaseContext:
     """A context whose processes leave Ctrl-C to their parent, from their first instruction on.
 
     Their own handlers would come too late: imports take seconds, and each would print a traceback.
+
+    Args:
+        modules: which are imported once for all of them, if they are the first of this process.
     """
+    forkserver.set_forkserver_preload(["__main__", *modules])
     resource_tracker.ensure_running()  # which would unblock it below
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

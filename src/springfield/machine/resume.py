@@ -1,11 +1,14 @@
 """The checkpoints that a training which was stopped goes on from."""
 
 import os
+import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from springfield.files import atomic
@@ -13,20 +16,55 @@ from springfield.machine.progress import console
 
 
 class Checkpoints(TorchCheckpointIO):
-    """Write them beside their place, and read them also where the project was moved.
+    """Write them while training goes on, and read them also where the project was moved.
 
-    Lightning's own way leaves a file in the system's temporary folder when it is killed, and
-    forgets which epoch was the best when its folder is another.
+    Lightning's own way waits for the disk, writes the best epoch twice, leaves a file in the
+    system's temporary folder when it is killed, and forgets which epoch was the best when its
+    folder is another.
     """
+
+    def __init__(self) -> None:
+        self._writer = ThreadPoolExecutor(1)
+        self._writes: list[Future[None]] = []
+        self._best: Path | None = None
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Write one, whole or not at all."""
-        content = BytesIO()
-        torch.save(checkpoint, content)
-        with atomic(Path(path)) as partial:
-            partial.write_bytes(content.getbuffer())
+        """Write `last-N.ckpt`, whole or not at all; `best-N.ckpt`, which comes first, links to it.
+
+        Raises:
+            OSError: the one before it could not be written.
+        """
+        if Path(path).name.startswith("best-"):
+            self._best = Path(path)
+            return
+        self._wait()
+        here = apply_to_collection(checkpoint, torch.Tensor, _copied)
+        self._later(_write, here, Path(path))
+        if self._best:
+            self._later(_link, Path(path), self._best)
+            self._best = None
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove one, after all that is still to be written before it."""
+        self._later(super().remove_checkpoint, path)
+
+    def teardown(self) -> None:
+        """Wait for what is still to be written.
+
+        Raises:
+            OSError: it could not be.
+        """
+        self._writer.shutdown()
+        self._wait()
+
+    def _later(self, work: Any, *arguments: Any) -> None:
+        self._writes.append(self._writer.submit(work, *arguments))
+
+    def _wait(self) -> None:
+        while self._writes:
+            self._writes.pop(0).result()
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Read one, with the paths in it those of its folder."""
@@ -42,6 +80,26 @@ class Checkpoints(TorchCheckpointIO):
             if before := state.get("dirpath"):
                 checkpoint["callbacks"][name] = moved(state)
         return checkpoint
+
+
+def _copied(tensor: torch.Tensor) -> torch.Tensor:
+    """Out of the way of the next step; later a copy would wait for each kernel that is queued."""
+    return tensor.detach().to("cpu", copy=True)
+
+
+def _write(checkpoint: dict[str, Any], path: Path) -> None:
+    content = BytesIO()
+    torch.save(checkpoint, content)
+    with atomic(path) as partial:
+        partial.write_bytes(content.getbuffer())
+
+
+def _link(path: Path, link: Path) -> None:
+    with atomic(link) as partial:
+        try:
+            partial.hardlink_to(path)
+        except OSError:  # a file system without links
+            shutil.copyfile(path, partial)
 
 
 def epoch_of(checkpoint: Path) -> int:

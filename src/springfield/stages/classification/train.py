@@ -177,4 +177,5 @@ def _loaders(
         _check_learns_from_one(classifier, size, params.train.batch_size)
     pixels = batch * max(size, params.model.input_size) ** 2
     workers = loaders_with_room(part.workers, 3 * pixels, part.here)
-    return loader(frames, shuffled, workers), loader(whole, in_order, workers)
+    epochs = params.train.epochs
+    return loader(frames, shuffled, workers, epochs), loader(whole, in_order, workers)
