@@ -1,6 +1,7 @@
 """MLflow's page in a real browser: two runs compared."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -12,7 +13,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from playwright.sync_api import Page, expect, sync_playwright
 
-from .conftest import Project
+from .conftest import REPOSITORY, Project
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
@@ -77,6 +78,14 @@ def test_two_runs_are_compared(ui: tuple[str, Project], page: Page) -> None:
     assert len(runs) == 2
     outside: list[str] = []
     page.on("request", lambda r: outside.append(r.url) if address not in r.url else None)
+
+    makefile = (REPOSITORY / "Makefile").read_text()
+    (start,) = re.findall(r"^RUNS := (.*)", makefile, re.MULTILINE)
+    page.goto(address + start.replace("\\#", "#"))
+    expect(page.get_by_role("link", name="tiny", exact=True)).to_be_visible(timeout=60_000)
+    page.get_by_role("link", name="tiny", exact=True).click()
+    expect(page.get_by_text("tiny optimizer.lr=0.004").first).to_be_visible(timeout=60_000)
+    shot(page, "runs")
 
     quoted = ",".join(f'"{run}"' for run in runs)
     page.goto(f'{address}/#/compare-runs?runs=[{quoted}]&experiments=["{number}"]')

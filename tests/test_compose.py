@@ -1,6 +1,7 @@
 """From `conf/` to `params.yaml`: what is refused, and how it is said."""
 
 import copy
+import re
 from collections.abc import Iterator
 from dataclasses import is_dataclass
 from itertools import pairwise
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
+import torch
 import yaml
 
 from springfield import pipeline
@@ -262,15 +264,20 @@ BOMB = "a: &a [x, x]\n" + "".join(
 )
 
 
-@pytest.mark.parametrize(
-    "written",
-    [BOMB, "seed: 1\ndata: {name: '${oc.env:HOME}'}\n"],
-    ids=["alias bomb", "interpolation"],
-)
-def test_params_are_read_as_they_are_written(written: str, tmp_path: Path) -> None:
+WRITTEN = (REPOSITORY / "params.yaml").read_text()
+REFUSED = {
+    "alias bomb": BOMB,
+    "alias": WRITTEN.replace("seed: 1", "x: &one 1\nseed: *one"),
+    "interpolation": re.sub("title: .*", "title: ${oc.env:HOME}", WRITTEN),
+    "of another key": re.sub("epochs: .*", "epochs: ${seed}", WRITTEN),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_params_are_read_as_they_are_written(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(written)
-    with pytest.raises(UserError, match=r"params.yaml, line 2: .*: write the value itself"):
+    path.write_text(REFUSED[kind])
+    with pytest.raises(UserError, match=r"params.yaml, line \d+: .*: write the value itself"):
         load(path)
 
 
@@ -324,6 +331,10 @@ def test_compose_says_what_differs_from_conf_and_what_it_drops(project: Project)
     output = project.springfield("compose")
     assert "here" not in output
     assert "seed: 3 is dropped, it is 1 again" in output
+    params = project.path / "params.yaml"
+    params.write_text(re.sub("title: .*", r'title: "\\e[2J[red]"', params.read_text()))
+    output = project.springfield("compose")
+    assert "data.about.title: \\x1b[2J[red] is dropped" in output
 
 
 def test_the_first_line_names_what_is_not_the_experiments_own(project: Project) -> None:
@@ -342,6 +353,17 @@ def test_the_command_knows_its_version_and_completes(project: Project) -> None:
     typed = {"COMP_WORDS": "springfield comp", "COMP_CWORD": "1"}
     env = {**typed, "_SPRINGFIELD_COMPLETE": "complete_bash"}
     assert {"compose", "compare"} <= set(project.run("springfield", env=env).stdout.split())
+
+
+def test_devices_are_a_number_or_the_numbers_of_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for devices, first in (([2, 5], "cuda:2"), (2, "cuda"), ("auto", "cuda")):
+        path = tmp_path / "params.yaml"
+        compose(REPOSITORY, path, [f"hardware.devices={devices}".replace(" ", "")])
+        hardware = load(path).hardware
+        assert (hardware.devices, hardware.device) == (devices, first)
 
 
 def test_the_experiment_of_own_pictures_can_be_used(project: Project) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ import pytest
 
 from springfield.files import RemoteFile
 from springfield.machine.errors import UserError
+from springfield.sources.mirror import alone
 from springfield.stages.download import SourceParams
 
 from . import stage
@@ -295,17 +297,24 @@ def test_a_broken_mirror_is_one_line_and_the_part_that_was_there_stays(
         assert get(file, tmp_path / "raw", address, tmp_path).read_bytes() == content
 
 
-def test_a_gzip_that_unpacks_to_more_than_conf_says_is_stopped(tmp_path: Path) -> None:
-    packed = gzip.compress(bytes(200 << 20), 1)
+@pytest.mark.parametrize("level", [0, 1], ids=["large packed", "large unpacked"])
+def test_a_gzip_of_more_than_conf_says_is_stopped(tmp_path: Path, level: int) -> None:
+    packed = gzip.compress(bytes(100 << 20), level)
 
-    class Bomb(Broken):
-        content = packed
-        whole = True
+    class Bomb(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with suppress(ConnectionError):
+                self.wfile.write(OK + b"\r\n" + packed)  # without its length
 
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
     with serve(Bomb) as address:
         file = RemoteFile("sets/my set.zip", "0" * 64, f"{address}/set.gz", bytes=1_000_000)
-        with pytest.raises(UserError, match="is damaged or another file"):
-            get(file, tmp_path / "raw", None, tmp_path)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, before[1]))  # no larger file is written
+        try:
+            with pytest.raises(UserError, match=r"is damaged or another file|is no whole gzip"):
+                get(file, tmp_path / "raw", None, tmp_path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list((tmp_path / "cache/downloads").iterdir())
 
 
@@ -338,6 +347,37 @@ def test_downloads_at_once_do_not_meet(tmp_path: Path) -> None:
         assert (tmp_path / raw / "set.zip").read_bytes() == Served.content
     assert set(Served.starts) == {0}  # the second may come when the first has cleaned up
     assert not list((tmp_path / "cache/downloads").iterdir())
+
+
+def test_what_arrived_is_not_taken_from_another_run(tmp_path: Path) -> None:
+    """A run cleans up at its end, when another may have found the file and be about to link it."""
+    files = [RemoteFile(f"{n}.zip", hashlib.sha256(n.encode()).hexdigest()) for n in ("one", "two")]
+    asked, go = threading.Event(), threading.Event()
+
+    class Served(Broken):
+        whole = True
+
+        def do_GET(self) -> None:
+            self.content = Path(self.path).stem.encode()
+            if self.content == b"two":
+                asked.set()
+                go.wait()
+            super().do_GET()
+
+    arrived, raw = tmp_path / "cache/downloads", tmp_path / "raw"
+    with serve(Served) as address:
+        run = threading.Thread(
+            target=stage.download, args=(SourceParams(files=files), raw, tmp_path, address)
+        )
+        run.start()
+        asked.wait()
+        with alone(files[0], arrived):
+            go.set()
+            wait(raw.exists)
+            time.sleep(0.2)
+            assert (arrived / "one.zip").read_bytes() == b"one"
+        run.join()
+    assert not list(arrived.iterdir())
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -72,6 +73,17 @@ def test_experiments_of_a_commit_whose_artifacts_are_elsewhere(project: Project)
     output = project.run("dvc", "exp", "run", "-S", "train.epochs=1", "-S", "optimizer.lr=0.01")
     assert "Stage 'split' is cached" in output.stdout
     assert "Running stage 'train'" in output.stdout
+
+
+def test_experiments_where_there_are_no_commits(project: Project) -> None:
+    """As in a source archive, or before the first commit."""
+    shutil.rmtree(project.path / ".git")
+    output = project.springfield("experiments", status=1)
+    assert output == "error: DVC keeps experiments in Git, and here is none: run 'git init'\n"
+    project.run("git", "init", "-q")
+    assert "changed" in project.springfield("experiments")
+    (head,) = project.run("springfield", "experiments", "--csv", "--all").stdout.splitlines()
+    assert head.startswith("experiment,commit,changed,")
 
 
 def test_experiments_fit_a_terminal_and_say_what_they_changed(finished: Project) -> None:

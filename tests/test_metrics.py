@@ -1,13 +1,18 @@
 """Scores against values worked out by hand."""
 
+import math
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from springfield.artifacts import onnx_files
 from springfield.artifacts.onnx_files import Classify, agreement, check_batches
+from springfield.files import write_json
+from springfield.images.store import ImageStore
 from springfield.machine.errors import UserError
 from springfield.scoring.calibration import (
     calibration_error,
@@ -16,6 +21,7 @@ from springfield.scoring.calibration import (
     threshold,
 )
 from springfield.scoring.paired import paired_test
+from springfield.stages.classification.export import Tested, _write_int8
 from springfield.stages.classification.plots import write_csv
 from springfield.stages.classification.scores import intervals, scores, scores_by_class
 
@@ -110,6 +116,27 @@ def test_what_is_no_number_agrees_with_nothing(wrong: str) -> None:
     assert not difference <= 1
     with pytest.raises(UserError, match="wrong for a batch of 1"):
         check_batches(giving(found), np.zeros((6, 6, 3), np.uint8), giving(expected))
+
+
+def test_an_int8_file_that_gives_no_numbers_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what is no number, the first class would count as the answer."""
+    ids = [str(number) for number in range(100)]
+    images = cast("ImageStore", dict.fromkeys(ids, np.zeros((6, 6, 3), np.uint8)))
+    first = np.zeros(100, np.int64)
+    tested = Tested(images, ids, first, np.tile(np.array([0.75, 0.25], np.float32), (100, 1)))
+    monkeypatch.setattr(onnx_files, "quantize", lambda *_: [])
+    monkeypatch.setattr(onnx_files, "open_onnx", lambda _: giving(np.full(2, np.nan, np.float32)))
+    with pytest.raises(UserError, match=r"int8 loses 100.00% of accuracy"):
+        _write_int8(tested, tmp_path / "fp32.onnx", [], tmp_path / "int8.onnx", {})
+
+
+def test_what_is_no_number_is_not_written(tmp_path: Path) -> None:
+    """JSON has none, and others read these files."""
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "scores.json", {"accuracy": math.nan})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_name_in_a_table_is_no_formula_to_a_spreadsheet(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from springfield.serving.explain import occlusion, overlay
 from springfield.serving.predict import Predictor, find_pictures, pixels
 from springfield.stages.classification.network import Probabilities, load_checkpoint
 
-from .conftest import Project
+from .conftest import REPOSITORY, Project
 
 SIZES = [(32, 32), (31, 33), (64, 64), (48, 96), (96, 48), (200, 150), (299, 299), (17, 90),
          (640, 480), (1000, 300)]  # fmt: skip
@@ -103,6 +104,7 @@ def test_one_bad_picture_does_not_stop_the_others(done: Project, pictures: Path)
 def test_a_folder_gives_what_may_be_pictures_and_nothing_hidden(
     tmp_path: Path, frame: Image.Image, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    tmp_path /= "\x1b[2J[red]"
     png = io.BytesIO()
     frame.save(png, "PNG")
     kept = ["a/1.png", "a/no suffix", "b.heic", "drawing.EPS", "link/1.png"]
@@ -110,12 +112,12 @@ def test_a_folder_gives_what_may_be_pictures_and_nothing_hidden(
     for name in {*kept, *others} - {"link/1.png"}:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(
-            b"text" if name.endswith((".txt", ".EPS")) else png.getvalue()
+            b"text" if name.endswith((".txt", ".EPS", ".heic")) else png.getvalue()
         )
     (tmp_path / "link").symlink_to("a")
     found = [str(path.relative_to(tmp_path)) for path in find_pictures([tmp_path])]
     assert sorted(found) == sorted([*kept, "link/no suffix"])
-    assert "passed over" in capsys.readouterr().err
+    assert "\\x1b[2J[red]: 6 hidden files or no pictures passed over" in capsys.readouterr().err
 
 
 def test_a_name_that_is_no_utf_8_is_printed(done: Project, pictures: Path) -> None:
@@ -214,8 +216,27 @@ def test_the_runtime_keeps_no_telemetry(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*onnxruntime*")) == []
 
 
+@pytest.mark.parametrize(
+    ("library", "command", "extra"),
+    [("mlflow", ("pull",), "pull"), ("torch", ("train",), "pipeline"), ("dvc", (), "pipeline")],
+)
+def test_a_library_that_is_missing_is_told_with_the_extra_that_has_it(
+    done: Project, tmp_path: Path, library: str, command: tuple[str, ...], extra: str
+) -> None:
+    """Not by the name of a project on the package index, which is another one."""
+    missing = f"raise ModuleNotFoundError('none', name={library!r})"
+    (tmp_path / f"{library}.py").write_text(missing)
+    path = f"{tmp_path}{os.pathsep}{done.env['PYTHONPATH']}"
+    run = (sys.executable, "-m", "springfield", *(command or ("experiments",)))
+    told = done.run(*run, status=1, env={"PYTHONPATH": path}).stderr
+    assert f"in the repository: pip install '.[{extra}]'" in told
+    assert library in told
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert extra in extras["optional-dependencies"]
+
+
 def test_a_name_does_not_steer_the_terminal(done: Project, tmp_path: Path) -> None:
-    (tmp_path / "\x1b[2Jred\u202egnp.png").write_bytes(b"no picture")
+    (tmp_path / "\x1b[2J[red]\x9b\u202egnp.png").write_bytes(b"no picture")
     output = done.springfield("predict", str(tmp_path), status=1)
-    assert "\\x1b[2Jred\\u202egnp.png" in output.replace("\n", "")
-    assert "\x1b" not in output
+    assert "\\x1b[2J[red]\\x9b\\u202egnp.png" in output.replace("\n", "")
+    assert not set("\x1b\x9b\u202e") & set(output)

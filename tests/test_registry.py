@@ -210,10 +210,31 @@ def test_the_command_shows_what_changed_and_which_is_better(finished: Project) -
     text = finished.springfield("compare")
     assert "champion (1)" in text
     assert "version 2" in text
+    assert "version 1" in finished.springfield("compare", "1")
     assert "champion already" in finished.springfield("promote", "1", status=1)
     assert "optimizer.lr" in text
     assert "test macro_f1" in text
     assert "p = " in text
+
+
+@pytest.mark.slow
+def test_own_pictures_have_the_name_of_their_folder_in_mlflow(finished: Project) -> None:
+    finished.springfield(
+        "compose", "experiment=folder", "data.watch='../My pets'", "data.about.title='<b>pets</b>'",
+        "hardware=cpu", "model.backbone=test_resnet", "model.input_size=32", "model.weights=null",
+        "train.epochs=1", "train.batch_size=16", "evaluate.baseline=false", "export.calibration=8",
+    )  # fmt: skip
+    for stage in ("train", "evaluate", "export"):
+        finished.springfield(stage)
+    client = MlflowClient(finished.store)
+    experiment = client.get_experiment_by_name("My_pets")
+    assert experiment
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert "on &lt;b&gt;pets&lt;/b&gt;." in run.data.tags["mlflow.note.content"]
+    assert run.inputs
+    assert [used.dataset.name for used in run.inputs.dataset_inputs] == ["My_pets"]
+    found = client.get_model_version_by_alias("springfield-My_pets", "challenger")
+    assert found.run_id == run.info.run_id
 
 
 def check_strange_versions(elsewhere: Project, address: str, tmp_path: Path) -> None:

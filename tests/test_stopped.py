@@ -16,6 +16,7 @@ from zipfile import ZipFile
 import psutil
 import pytest
 import torch
+from jupyter_client.manager import KernelManager
 from mlflow.tracking import MlflowClient
 from PIL import Image
 from torch import Tensor
@@ -362,11 +363,7 @@ def test_a_killed_stage_leaves_no_process_behind(
 ) -> None:
     """So that `| tee log` ends, too: nobody holds what was printed to."""
     finished.springfield("compose", "hardware.workers=1", "train.epochs=1000")
-    picture = BytesIO()
-    Image.new("RGB", (3000, 3000)).save(picture, "PNG")
-    with ZipFile(finished.path / "data/raw/slow.zip", "w") as archive:
-        for number in range(400):
-            archive.writestr(f"a/{number}.png", picture.getvalue())
+    _add_slow_pictures(finished)
     with subprocess.Popen(
         [*command.split(), stage], cwd=finished.path, env=finished.env, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
@@ -379,6 +376,53 @@ def test_a_killed_stage_leaves_no_process_behind(
         finally:
             for left in _session(process.pid):
                 left.kill()
+
+
+NOTEBOOK = """
+import os
+from pathlib import Path
+from springfield import pipeline
+from springfield.config import load
+from springfield.machine.hardware import Machine
+from springfield.machine.paths import Paths
+Path(".pid").write_text(str(os.getpid()))
+params = load(Path("params.yaml"))
+pipeline.run(params, Paths(), Machine(params.hardware), "prepare")
+"""
+
+
+@pytest.mark.parametrize("kind", ["Jupyter", "Python"])
+def test_a_killed_notebook_leaves_no_process_behind(finished: Project, kind: str) -> None:
+    finished.springfield("compose", "hardware.workers=2")
+    _add_slow_pictures(finished)
+    if kind == "Jupyter":
+        kernel = KernelManager()
+        kernel.start_kernel(cwd=str(finished.path), env=finished.env)
+        client = kernel.blocking_client()
+        client.start_channels()
+        client.wait_for_ready(timeout=60)
+        client.execute(NOTEBOOK)
+    else:
+        start(finished, sys.executable, "-c", "import os; os.setsid()" + NOTEBOOK)
+    images = finished.path / "data/.prepared.partial/images.arrow"
+    wait(lambda: images.exists() and images.stat().st_size)
+    pid = int((finished.path / ".pid").read_text())
+    try:
+        assert len(_session(pid)) > 3  # itself, what the workers are started by, and two of them
+        os.kill(pid, signal.SIGKILL)
+        wait(lambda: not _session(pid), seconds=5)
+    finally:
+        for left in _session(pid):
+            left.kill()
+
+
+def _add_slow_pictures(project: Project) -> None:
+    """An archive that takes prepare long."""
+    picture = BytesIO()
+    Image.new("RGB", (3000, 3000)).save(picture, "PNG")
+    with ZipFile(project.path / "data/raw/slow.zip", "w") as archive:
+        for number in range(400):
+            archive.writestr(f"a/{number}.png", picture.getvalue())
 
 
 def _session(leader: int) -> list[psutil.Process]:

@@ -547,6 +547,7 @@ def test_every_experiment_trains(finished: Project, experiment: Path) -> None:
         (("optimizer.name=adamm",), "optimizer.name: timm has no 'adamm'; near it: adam"),
         (("train.batch_size=1",), "batch norm cannot learn; take 2 or"),
         (("train.batch_size=8", "train.accumulate=8"), "or a smaller train.accumulate"),
+        (("hardware.devices=[0,1]",), "hardware or train.precision: "),
         (("train.limit_batches=0.01",), "train.limit_batches=0.01 of 7 batches is none"),
     ],
 )

@@ -104,7 +104,7 @@ def compose(
     _tell(found)
     for key, (there, here) in before.items():
         if key not in found:
-            console.print(f"  {key}: {here} is dropped, it is {there} again", markup=False)
+            console.print(terminal(f"  {key}: {here} is dropped, it is {there} again"))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -194,7 +194,7 @@ def page(
     content = site(WEB if WEB.is_dir() else PACKAGED, PATHS.onnx.parent)
     if build:
         write(content, build)
-        console.print(f"written: [bold]{build}[/]; 'python -m http.server -d {build}' serves it")
+        console.print(terminal(f"written: {build}; 'python -m http.server -d {build}' serves it"))
     else:
         serve(content, port, browser=browser)
 

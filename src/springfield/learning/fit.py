@@ -174,7 +174,7 @@ def _trainer(learner: Learner, machine: Machine, callbacks: list[Callback]) -> p
             log_every_n_steps=10,
             enable_model_summary=False,
         )
-    except (MisconfigurationException, RuntimeError, ValueError) as error:
+    except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f"hardware or train.precision: {' '.join(str(error).split())}") from error
 
 

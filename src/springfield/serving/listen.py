@@ -4,6 +4,7 @@ import threading
 import webbrowser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from springfield.artifacts.text import terminal
 from springfield.machine.errors import UserError
 from springfield.machine.progress import console
 
@@ -34,7 +35,7 @@ def listen(
         ) from error
     with server:
         address = f"http://{host}:{server.server_port}/"
-        console.print(f"{what}: [bold]{address}[/] (Ctrl-C ends it)")
+        console.print(f"{terminal(what)}: [bold]{address}[/] (Ctrl-C ends it)")
         if browser:  # in a thread: one that runs in the terminal would wait for this server
             threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
         try:

@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from springfield.artifacts.text import terminal
 from springfield.images.decoding import decode
 from springfield.images.names import is_hidden, looks_like_picture
 from springfield.machine.errors import UserError
@@ -99,7 +100,8 @@ def find_pictures(paths: list[Path]) -> list[Path]:
         if not pictures:
             raise UserError(f"{path} has no pictures")
         if others := len(files) - len(pictures):
-            console.print(f"{path}: {others} hidden files or no pictures passed over", markup=False)
+            told = f"{path}: {others} hidden files or no pictures passed over"
+            console.print(terminal(told))
         found += pictures
     return found
 

@@ -44,7 +44,7 @@ def pull(uri: str, name: str | None, alias: str, folder: Path) -> None:
         with at_most(ANSWER):
             name = name or _only_model(client, uri)
             version = client.get_model_version_by_alias(name, alias)
-        status = console.status(f"Pulling {name}, version {version.version}")
+        status = console.status(terminal(f"Pulling {name}, version {version.version}"))
         with at_most(DOWNLOAD), status, tempfile.TemporaryDirectory() as partial:
             files = _registered_files(version)
             got = Path(

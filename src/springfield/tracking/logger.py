@@ -10,6 +10,7 @@ from mlflow.tracking import MlflowClient
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from springfield.artifacts.text import terminal
 from springfield.machine.processes import at_most
 from springfield.machine.progress import console
 
@@ -81,8 +82,8 @@ class RunLogger(Logger):
             self._read.clear()  # an answer that was lost may have been a yes
             if not self._next_try:
                 console.print(
-                    f"MLflow at {self.uri} does not answer: training goes on, its curves follow "
-                    "when MLflow is back"
+                    f"MLflow at {terminal(self.uri)} does not answer: training goes on, its curves "
+                    "follow when MLflow is back"
                 )
             self._next_try = time.monotonic() + PAUSE
             return

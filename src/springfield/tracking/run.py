@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from uuid import uuid4
 
+from springfield.artifacts.text import terminal
 from springfield.files import atomic, write_json
 from springfield.machine.errors import UserError
 from springfield.machine.processes import at_most
@@ -122,7 +123,8 @@ def _end(uri: str, run_id: str, status: str) -> None:
         with at_most(ANSWER):
             mlflow.end_run(status)
     except (MlflowException, TimeoutError):
-        console.print(f"MLflow at {uri} does not answer: the run {run_id} stays open")
+        told = f"MLflow at {uri} does not answer: the run {run_id} stays open"
+        console.print(terminal(told))
 
 
 @contextmanager
