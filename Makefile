@@ -103,7 +103,7 @@ clean: ## Remove outputs and .venv; runs and caches stay.
 	rm -rf $(VENV) web/node_modules data/raw data/prepared data/augmented data/split.csv models
 	rm -rf reports/train reports/evaluate reports/augment.png reports/*.html reports/data.json
 	rm -rf reports/split.json reports/export.json reports/run.json
-	rm -rf .springfield/train .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .springfield/train .springfield/search .mypy_cache .pytest_cache .ruff_cache
 
 $(PAGE): web/package.json web/package-lock.json web/.npmrc
 	@command -v npm >/dev/null || { echo "error: npm not found; install Node.js 20.19 or later" >&2; exit 1; }

@@ -30,6 +30,8 @@ from springfield.stages.split import SplitParams
 CURRENT = re.compile(r"^(  - experiment: )(\S+)", re.MULTILINE)
 """The line of `conf/config.yaml` that names the current experiment."""
 ARCHIVE = re.compile(r"\.(zip|tgz|tar(\.\w+)?)$", re.IGNORECASE)
+NOTHING = "nothing"
+"""Said of a key that is not there."""
 INPUT = ("input_size", "mean", "std")
 """What timm knows of a network."""
 Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
@@ -116,10 +118,15 @@ def load(path: Path) -> Params:
         UserError: no such file, an unknown key (with the nearest right one), a wrong type, or a
             value out of its range.
     """
-    return _checked(_read(path), str(path))
+    return _checked(read(path), str(path))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """The content of a YAML file whose values are all written out.
+
+    Raises:
+        UserError: it is missing, damaged, or has `${...}` or an alias in it.
+    """
     if not path.is_file():
         raise UserError(f"{path} does not exist; write it with 'springfield compose'")
     try:
@@ -226,7 +233,7 @@ def compose(
             compose_and_dump(composed, conf, None, "config", str(root), list(overrides))
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(f"conf/: {_refusal(error)}") from error
-        check(_checked(_read(composed), "conf/"))
+        check(_checked(read(composed), "conf/"))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(composed.read_bytes())
 
@@ -276,13 +283,13 @@ def difference(
         compose(root, composed, overrides)
         ours, theirs = by_key(params), by_key(composed)
     keys = sorted({*ours, *theirs})
-    values = {key: (theirs.get(key, "nothing"), ours.get(key, "nothing")) for key in keys}
+    values = {key: (theirs.get(key, NOTHING), ours.get(key, NOTHING)) for key in keys}
     return {key: (there, here) for key, (there, here) in values.items() if there != here}
 
 
 def by_key(path: Path) -> dict[str, Any]:
     """The values of a YAML file by their dotted keys; lists stay whole."""
-    return flat(_read(path))
+    return flat(read(path))
 
 
 def flat(content: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from springfield import __version__
 from springfield.artifacts.text import terminal
 from springfield.cli import configuration, models, stages
 from springfield.cli.experiments import experiments
+from springfield.cli.search import search
 from springfield.cli.summary import summary
 from springfield.cli.verify import verify
 from springfield.cli.workspace import Shown
@@ -40,6 +41,7 @@ for part in (stages, configuration, models):
     app.add_typer(part.app)
 app.command()(summary)
 app.command()(experiments)
+app.command()(search)
 app.command()(verify)
 
 

@@ -157,34 +157,38 @@ def _open_run(
     from springfield.tracking import run as tracking
 
     run_id = json.loads(noted.read_text())["run_id"] if noted.is_file() else None
-    tags = _tags(params, hashes, choices(params) if record else [])
-    note_in, dataset = (noted, _dataset(params, hashes)) if record else (None, None)
+    told = tags(params, hashes, choices(params) if record else [])
+    note_in, data = (noted, dataset(params, hashes)) if record else (None, None)
+    return tracking.open_run(ROOT, journal(params), run_id, by_key(PARAMS), told, note_in, data)
+
+
+def journal(params: "Params") -> str:
+    """What MLflow calls the experiment."""
     own = params.experiment == "folder"  # of which there is one for each folder
-    journal = params.data.name if own else params.experiment
-    return tracking.open_run(ROOT, journal, run_id, by_key(PARAMS), tags, note_in, dataset)
+    return params.data.name if own else params.experiment
 
 
-def _tags(params: "Params", hashes: dict[str, str], chosen: list[str]) -> dict[str, str]:
+def tags(params: "Params", hashes: dict[str, str], chosen: list[str]) -> dict[str, str]:
     """What is told of a run: what made it, its name and its description."""
     from mlflow.utils.git_utils import get_git_commit
 
     from springfield.artifacts.text import markdown
 
-    tags = {f"springfield.{name}_sha256": value for name, value in hashes.items()}
+    told = {f"springfield.{name}_sha256": value for name, value in hashes.items()}
     revision = os.environ.get("DVC_EXP_BASELINE_REV")
-    tags["mlflow.source.git.commit"] = revision or get_git_commit(str(ROOT)) or ""
+    told["mlflow.source.git.commit"] = revision or get_git_commit(str(ROOT)) or ""
     if name := os.environ.get("DVC_EXP_NAME"):
-        tags["dvc_exp"] = name
-    tags["mlflow.runName"] = " ".join([name or params.experiment, *chosen])[:250]
-    tags["mlflow.note.content"] = markdown(
+        told["dvc_exp"] = name
+    told["mlflow.runName"] = " ".join([name or params.experiment, *chosen])[:250]
+    told["mlflow.note.content"] = markdown(
         f"Experiment {params.experiment}: {params.model.backbone} at {params.model.input_size} "
         f"pixels, on {params.data.about.title}. "
         f"Chosen beside it: {', '.join(chosen) or 'nothing'}."
     )
-    return tags
+    return told
 
 
-def _dataset(params: "Params", hashes: dict[str, str]) -> "Dataset":
+def dataset(params: "Params", hashes: dict[str, str]) -> "Dataset":
     """The data set as MLflow lists it: a page, or what `data.source` says."""
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.http_dataset_source import HTTPDatasetSource

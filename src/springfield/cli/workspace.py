@@ -31,13 +31,18 @@ class Shown:
     traceback = False
 
 
+def quiet() -> None:
+    """Leave what libraries tell their users to --debug."""
+    if not Shown.traceback:
+        logging.disable(logging.INFO)
+        warnings.filterwarnings("ignore", module=r"pytorch_lightning|torch\.|mlflow|onnx")
+
+
 def start(what: str) -> "Params":
     """Check all params before any work, and say what runs."""
     from springfield.config import load
 
-    if not Shown.traceback:
-        logging.disable(logging.INFO)
-        warnings.filterwarnings("ignore", module=r"pytorch_lightning|torch\.|mlflow|onnx")
+    quiet()
     params = load(PARAMS)
     if is_first_process():
         chosen = terminal(f" ({' '.join(named)})") if (named := choices(params)) else ""

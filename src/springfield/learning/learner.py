@@ -20,7 +20,7 @@ from torchmetrics import MeanMetric, MetricCollection
 
 from springfield.learning.precision import settle
 from springfield.learning.recipe import OptimizerParams, TrainParams
-from springfield.machine.errors import UserError
+from springfield.machine.errors import DivergedError, UserError
 
 
 class Network(Protocol):
@@ -108,12 +108,12 @@ class Learner(pl.LightningModule):
         """Stop when the loss is no number any more; log its mean at the end of the epoch.
 
         Raises:
-            UserError: which step it was.
+            DivergedError: which step it was.
         """
         last = self.trainer.is_last_batch
         # Asking the device makes it wait, so not at each step.
         if (batch_idx % 50 == 0 or last) and (step := int(self.first_bad)) >= 0:
-            raise UserError(
+            raise DivergedError(
                 f"the loss is not finite since epoch {self.current_epoch}, step {step}; lower "
                 "optimizer.lr, set optimizer.clip, or take another train.precision"
             )

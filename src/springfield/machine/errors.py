@@ -9,6 +9,10 @@ class UserError(Exception):
     """One line that says what is wrong, where, and how to mend it."""
 
 
+class DivergedError(UserError):
+    """A training whose loss is no number any more, which a search takes for a bad trial."""
+
+
 @contextmanager
 def explained(batch_size: int, accumulate: int) -> Iterator[None]:
     """Say what to do about the errors that a training meets."""

@@ -31,11 +31,11 @@ KNOWN_AS = "springfield.known_as"
 
 def store(root: Path) -> str:
     """Where runs are kept: `MLFLOW_TRACKING_URI`, or a SQLite file at the root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or _sqlite(root / "mlflow.db")
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite(root / "mlflow.db")
 
 
-def _sqlite(path: Path) -> str:
-    """As a URL; of a name with `%` or `?` MLflow would also make the folder as it is quoted."""
+def sqlite(path: Path) -> str:
+    """A file as a URL; of a name with `%` or `?` MLflow would also make the folder as quoted."""
     place = str(path.resolve())
     if "%" in place or "?" in place:
         place = os.path.relpath(place).replace("%", "%25").replace("?", "%3F")
@@ -166,7 +166,7 @@ def _create_store(uri: str) -> None:
     with FileLock(path.with_name(f".{path.name}.lock")):
         if not path.exists():
             with atomic(path) as partial:
-                MlflowClient(_sqlite(partial)).search_experiments(max_results=1)
+                MlflowClient(sqlite(partial)).search_experiments(max_results=1)
 
 
 def _find(run_id: str, experiment: str) -> str | None:
