@@ -42,7 +42,7 @@ def write(target: Path, command: str, trials: Trials) -> None:
     head = (
         f"{plan.experiment} with the params of the best of {plan.trials} trials of one seed.\n"
         f"Reaches a val score of {best.value:.4f}, {len(best.intermediate_values)} epochs of "
-        f"{best.user_attrs['seconds']:.0f} s:\n{command}"
+        f"{best.user_attrs['seconds']:.1f} s:\n{command}"
     )
     with tempfile.TemporaryDirectory() as folder:
         params = Path(folder) / PARAMS
