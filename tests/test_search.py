@@ -1,6 +1,7 @@
 """`springfield search`: Optuna over Hydra's params, in trials that can be killed."""
 
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -17,11 +18,11 @@ from .conftest import Project, log, start, wait
 FILE = "conf/search/tuned.yaml"
 
 
-def write(project: Project, trials: int, **space: str) -> None:
+def write(project: Project, trials: int, *overrides: str, **space: str) -> None:
     """A search of the tiny experiment; `__` stands for the dot of a key."""
     plan = {
         "experiment": "tiny",
-        "overrides": ["train.epochs=3"],
+        "overrides": ["train.epochs=3", *overrides],
         "trials": trials,
         "space": {key.replace("__", "."): sweep for key, sweep in space.items()},
     }
@@ -85,6 +86,13 @@ def test_a_search_without_its_data_says_how_to_make_them(project: Project) -> No
     assert "'dvc repro augment' first" in output
 
 
+def test_a_search_of_other_data_says_how_to_choose_them(finished: Project) -> None:
+    write(finished, 2, "data.source.sample=0.2", optimizer__lr="interval(0.001, 0.01)")
+    output = finished.springfield("search", FILE, status=1)
+    assert "the search has another data.source than params.yaml; 'springfield use tiny'" in output
+
+
+@pytest.mark.slow
 def test_a_search_of_networks_and_sizes(finished: Project) -> None:
     """Which need augmented data of their own; a loss that is no number ends no search."""
     before = state(finished)
@@ -112,12 +120,12 @@ def reached(project: Project) -> set[Path]:
     return set(project.path.glob(".springfield/search/tuned-*/*/work/last-*.ckpt"))
 
 
-def kill_in_a_trial(project: Project, worker: "subprocess.Popen[bytes]") -> None:
-    """After an epoch, whole or not."""
+def end_in_a_trial(project: Project, worker: "subprocess.Popen[bytes]", by: signal.Signals) -> int:
+    """After an epoch; the exit status."""
     before = reached(project)
     wait(lambda: reached(project) - before)
-    worker.kill()
-    worker.wait()
+    worker.send_signal(by)
+    return worker.wait(timeout=60)
 
 
 @pytest.mark.slow
@@ -127,9 +135,10 @@ def test_a_search_is_killed_and_shared_and_ends_with_all_of_its_trials(finished:
     write(finished, 6, **space, optimizer="sgd,adamw")
     before = state(finished)
     command = ("springfield", "search", FILE)
-    kill_in_a_trial(finished, start(finished, *command))
+    assert end_in_a_trial(finished, start(finished, *command), signal.SIGINT) == 130
+    assert "Traceback" not in log(finished)
     other = start(finished, *command)
-    kill_in_a_trial(finished, start(finished, *command))
+    end_in_a_trial(finished, start(finished, *command), signal.SIGKILL)
     assert other.wait(timeout=300) == 0, log(finished)
     assert state(finished) == before
 

@@ -24,7 +24,7 @@ from springfield.cli.workspace import PARAMS, ROOT, WORKSPACE, machine
 from springfield.config import Params, by_key, compose, load
 from springfield.files import atomic, sha256
 from springfield.machine import trainings
-from springfield.machine.errors import DivergedError
+from springfield.machine.errors import DivergedError, UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
 from springfield.tracking import run as tracking
@@ -68,6 +68,9 @@ def _made(params: Params) -> dict[str, Path]:
 
     They are this workspace's as far as it has the same params; the others are made, once for all
     trials that need the same.
+
+    Raises:
+        UserError: they would be made from other data than this workspace has.
     """
     listed = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
     ours = load(PARAMS)
@@ -79,6 +82,11 @@ def _made(params: Params) -> dict[str, Path]:
         here, there = ([reduce(getattr, key.split("."), p) for key in keys] for p in (ours, params))
         needs += [name, _code(name), there]
         is_ours = is_ours and here == there
+        if name == "download" and not is_ours:
+            raise UserError(
+                "the search has another data.source than params.yaml; 'springfield use "
+                f"{params.experiment}' takes that of its experiment, then 'dvc repro augment'"
+            )
         if not is_ours:
             place = FOLDER / "data" / sha256_of(repr(needs).encode()).hexdigest()[:12]
             with FileLock(place.with_suffix(".lock")):
@@ -172,7 +180,9 @@ class Trials:
                 score = self._train(trial, place)
         except (KeyboardInterrupt, SystemExit) as end:
             RETRY(self.study, self.study.tell(trial, state=TrialState.FAIL))
-            raise SystemExit(130 if isinstance(end, KeyboardInterrupt) else end.code) from end
+            if isinstance(end, SystemExit):
+                raise
+            raise SystemExit(130) from end  # of an interrupt Optuna would make a failure
         if score is None:
             raise optuna.TrialPruned
         return score
@@ -204,11 +214,13 @@ class Trials:
                 trial.set_user_attr("diverged", str(error))
                 return None
             tracking.log_training(logger, paths.training, ())
-        epochs, speed = (
-            pd.read_csv(paths.training / f"{name}.csv") for name in ("metrics", "speed")
-        )
-        trial.set_user_attr("seconds", speed["seconds"].mean())
-        return float(epochs["val_score"].max())
+        seconds = pd.read_csv(paths.training / "speed.csv")["seconds"]
+        trial.set_user_attr("seconds", float(seconds.mean()))
+        return _of_the_kept_epoch(paths.training)
+
+
+def _of_the_kept_epoch(training: Path) -> float:
+    return float(pd.read_csv(training / "metrics.csv")["val_score"].max())
 
 
 def on_one_device(params: Params) -> Machine:
