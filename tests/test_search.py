@@ -92,6 +92,14 @@ def test_a_search_of_other_data_says_how_to_choose_them(finished: Project) -> No
     assert "the search has another data.source than params.yaml; 'springfield use tiny'" in output
 
 
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:////proc/search.db"])
+def test_a_storage_that_cannot_be_used_is_a_line(finished: Project, url: str) -> None:
+    write(finished, 2, optimizer__lr="interval(0.001, 0.01)")
+    output = finished.springfield("search", FILE, status=1, env={"OPTUNA_STORAGE": url})
+    assert output.startswith("error: Optuna's storage cannot be used: ")
+    assert output.count("\n") == 1
+
+
 @pytest.mark.slow
 def test_a_search_of_networks_and_sizes(finished: Project) -> None:
     """Which need augmented data of their own; a loss that is no number ends no search."""
