@@ -374,35 +374,6 @@ def test_two_processes_or_pieces_train_as_one_does(finished: Project, change: st
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["slurm", "torchrun"])
-def test_processes_that_a_launcher_started_train_together(
-    finished: Project, launcher: str, unused_port: int
-) -> None:
-    """SLURM itself is not here: this sets what its srun sets."""
-    before = len(finished.runs())
-    if launcher == "torchrun":
-        options = ("--nproc-per-node=2", f"--master-port={unused_port}", "--no-python")
-        finished.run("torchrun", *options, "springfield", "train")
-    else:
-        job = {
-            "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1",
-            "SLURM_NODEID": "0", "SLURM_NODELIST": "127.0.0.1", "SLURM_JOB_ID": "7",
-            "SLURM_JOB_NAME": "test", "MASTER_PORT": str(unused_port),
-        }  # fmt: skip
-        ranks = [
-            subprocess.Popen(
-                ["springfield", "train"],
-                cwd=finished.path,
-                env={**finished.env, **job, "SLURM_PROCID": rank, "SLURM_LOCALID": rank},
-            )
-            for rank in "01"
-        ]
-        assert [process.wait(timeout=120) for process in ranks] == [0, 0]
-    assert len(finished.runs()) == before + 1
-    assert finished.curve("val_loss") == [0, 1]
-
-
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*LeafSpec")
 def test_each_part_of_the_recipe_can_be_switched(finished: Project) -> None:
     """Each alone changes what is learnt, and training stays repeatable."""

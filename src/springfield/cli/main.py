@@ -18,7 +18,7 @@ from springfield.cli.summary import summary
 from springfield.cli.verify import verify
 from springfield.cli.workspace import Shown
 from springfield.machine.errors import UserError
-from springfield.machine.launch import is_first_process
+from springfield.machine.launch import is_first_process, is_started_by_first
 from springfield.machine.processes import end_with_parent, heed_ctrl_c_anywhere
 from springfield.machine.progress import console
 
@@ -104,4 +104,5 @@ def _one_line(error: Exception) -> str:
 def _fail(message: str, status: int) -> None:
     if is_first_process() or status == 1:
         console.print(f"[bold red]error:[/] {terminal(message)}")
-    sys.exit(status)
+    # Lightning has the first process killed where one that it started fails before it is gone.
+    sys.exit(0 if status != 1 and is_started_by_first() else status)

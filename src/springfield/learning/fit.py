@@ -1,6 +1,5 @@
 """One training with Lightning's Trainer, on every device there is, from where it was stopped."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,6 +21,7 @@ from pytorch_lightning.callbacks import (
 from pytorch_lightning.callbacks.timer import Interval
 from pytorch_lightning.strategies import DDPStrategy
 from timm.layers import convert_sync_batchnorm
+from torch import nn
 from torch.utils.data import DataLoader
 
 from springfield.files import atomic
@@ -29,11 +29,12 @@ from springfield.learning.ema import MovingAverage
 from springfield.learning.history import History
 from springfield.learning.learner import Learner, Network
 from springfield.learning.recipe import TrainParams
+from springfield.machine.distributed import EndTogether, start_together
 from springfield.machine.epochs import Epochs
 from springfield.machine.errors import UserError, explained
 from springfield.machine.hardware import Machine
-from springfield.machine.launch import end_between_steps, launched
-from springfield.machine.resume import Checkpoints, epoch_of, newest
+from springfield.machine.launch import by_slurm, processes
+from springfield.machine.resume import Checkpoints, epoch_of
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,10 @@ class Part:
     """Processes on this machine."""
     workers: int
     """Processes that load, if shared memory has room for their batches."""
-    epoch: int
-    """That training starts with: loader processes start before Lightning says which it is."""
 
 
 Loaders = Callable[[Part], tuple[DataLoader[Any], DataLoader[Any]]]
-"""Makes what train and val are loaded with."""
+"""Makes what train and val are loaded with; train's sampler is told the epoch."""
 
 
 def fit(learner: Learner, loaders: Loaders, machine: Machine, report: Path) -> bool:
@@ -78,14 +77,16 @@ def fit(learner: Learner, loaders: Loaders, machine: Machine, report: Path) -> b
     # Averaging is not waiting for data: before the clock of the history.
     average = [MovingAverage(params.ema)] if params.ema else []
     trainer = _trainer(learner, machine, [*average, history, best, last])
-    resumed = newest(machine.work)
-    train, val = loaders(_part(trainer, params, machine, resumed))
+    train, val = loaders(_part(trainer, params, machine))
     if params.limit_batches * len(train) < 1:
         raise UserError(
             f"train.limit_batches={params.limit_batches} of {len(train)} batches is none; take at "
             f"least {1 / len(train):.2g}"
         )
     with explained(params.batch_size, params.accumulate):
+        resumed = start_together(trainer, machine.work, machine.made_from)
+        # Loader processes start before Lightning says which epoch it is.
+        train.sampler.set_epoch(epoch_of(resumed) + 1 if resumed else 0)  # type: ignore[attr-defined]
         trainer.ckpt_path = resumed  # which the learner's set-up looks at
         trainer.fit(learner, train, val, weights_only=True)
     if not trainer.is_global_zero:
@@ -116,7 +117,7 @@ def _early_stop(patience: int) -> list[Callback]:
     return [early, LambdaCallback(on_train_start=stop_again)]
 
 
-def _part(trainer: pl.Trainer, params: TrainParams, machine: Machine, resumed: Path | None) -> Part:
+def _part(trainer: pl.Trainer, params: TrainParams, machine: Machine) -> Part:
     world = trainer.world_size
     if params.batch_size % (world * params.accumulate):
         raise UserError(
@@ -127,15 +128,12 @@ def _part(trainer: pl.Trainer, params: TrainParams, machine: Machine, resumed: P
     if workers is None:
         on_cpu = trainer.strategy.root_device.type == "cpu"
         workers = 0 if on_cpu else min(12, joblib.cpu_count() // trainer.num_devices)
-    epoch = epoch_of(resumed) + 1 if resumed else 0
-    return Part(trainer.global_rank, world, trainer.num_devices, workers, epoch)
+    return Part(trainer.global_rank, world, trainer.num_devices, workers)
 
 
 def _trainer(learner: Learner, machine: Machine, callbacks: list[Callback]) -> pl.Trainer:
     params, hardware = learner.params, machine.hardware
-    devices, nodes = launched() or (hardware.devices, hardware.nodes)
-    if devices == "auto":
-        devices = 1 if hardware.accelerator == "cpu" else max(1, torch.cuda.device_count())
+    devices, nodes = processes(hardware)
     several = nodes > 1 or (len(devices) if isinstance(devices, list) else devices) != 1
     if params.max_minutes:
         timer = Timer(timedelta(minutes=params.max_minutes), interval=Interval.epoch)
@@ -143,15 +141,11 @@ def _trainer(learner: Learner, machine: Machine, callbacks: list[Callback]) -> p
     if params.patience:
         callbacks = [*callbacks, *_early_stop(params.patience)]
     if several:
-        callbacks = [*callbacks, end_between_steps()]
+        callbacks = [*callbacks, EndTogether()]
         if hardware.device != "cpu":
             share_batch_norm(learner.model)
-    ddp = DDPStrategy(
-        timeout=timedelta(minutes=10),  # for a process that never came
-        find_unused_parameters=params.head_epochs > 0,  # only the head learns then
-    )
     plugins: list[Any] = [Checkpoints()]
-    if SLURMEnvironment.detect() and "TORCHELASTIC_RUN_ID" not in os.environ:
+    if by_slurm():
         # SLURM starts the job again; Lightning's own way would go on in the middle of an epoch.
         plugins.append(SLURMEnvironment(auto_requeue=False))
     try:
@@ -159,7 +153,7 @@ def _trainer(learner: Learner, machine: Machine, callbacks: list[Callback]) -> p
             accelerator=hardware.accelerator,
             devices=devices,
             num_nodes=nodes,
-            strategy=ddp if several else "auto",
+            strategy=ddp(learner) if several else "auto",
             plugins=plugins,
             precision="32-true" if params.precision == "auto" else params.precision,
             benchmark=True,  # cuDNN tries which way is the fastest; sizes do not change
@@ -176,6 +170,13 @@ def _trainer(learner: Learner, machine: Machine, callbacks: list[Callback]) -> p
         )
     except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f"hardware or train.precision: {' '.join(str(error).split())}") from error
+
+
+def ddp(learner: nn.Module) -> DDPStrategy:
+    """Average gradients; where batch norm is not shared, take the first process's statistics."""
+    shared = any(isinstance(module, nn.SyncBatchNorm) for module in learner.modules())
+    patience = timedelta(minutes=10)  # for a process that never came
+    return DDPStrategy(timeout=patience, forward_sync_buffers=not shared)
 
 
 def share_batch_norm(model: Network) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from timm.optim import (
     create_optimizer_v2,
@@ -62,6 +63,7 @@ class Learner(pl.LightningModule):
         self.seed = seed
         self.val_loss = MeanMetric()
         self.val_metrics = val_metrics
+        self.frozen = False
 
     def means(self, batch: Any) -> dict[str, Tensor]:
         """The mean loss of a training batch, as `loss`, and what else its curves show."""
@@ -81,12 +83,22 @@ class Learner(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Freeze the trunk in the first epochs, batch norm's statistics with it."""
-        frozen = self.current_epoch < self.params.head_epochs
-        for parameter in self.model.trunk_parameters():
-            parameter.requires_grad_(not frozen)
-        self.model.train(not frozen)
+        if self.frozen != (self.current_epoch < self.params.head_epochs):
+            self.frozen = not self.frozen
+            self._learn_with(trunk=not self.frozen)
+        self.model.train(not self.frozen)
         self.first_bad = torch.full((), -1, device=self.device)
         self.sums: dict[str, Tensor] = {}
+
+    def _learn_with(self, *, trunk: bool) -> None:
+        for parameter in self.model.trunk_parameters():
+            parameter.requires_grad_(trunk)
+        strategy = self.trainer.strategy
+        if isinstance(strategy, DDPStrategy):
+            # It averages the gradients of what learnt when it was made, and waits for all of them.
+            strategy.barrier()  # a GPU may still be changing the weights
+            strategy.model = self
+            strategy.configure_ddp()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Start each epoch's random numbers anew, so that a resumed run draws the same ones."""

@@ -168,7 +168,6 @@ def _loaders(
     balance, pieces = params.train.balance, params.train.accumulate
     weights = np.bincount(train.labels)[train.labels] ** np.float64(-balance) if balance else None
     shuffled = Batches(len(train.ids), *shares, weights=weights, seed=params.seed, pieces=pieces)
-    shuffled.set_epoch(part.epoch)
     frames = Frames(stores, train.ids, train.labels, size, augmentation, params.seed)
     whole = Frames(stores[:1], val.ids, val.labels, params.model.input_size)
     in_order = Batches(len(val.ids), *shares, pieces=pieces)
