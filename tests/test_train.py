@@ -24,6 +24,7 @@ from springfield.config import compose, load
 from springfield.files import RemoteFile
 from springfield.learning import precision
 from springfield.learning.fit import share_batch_norm
+from springfield.learning.selection import is_better
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
@@ -396,6 +397,44 @@ def test_synchronised_batch_norm_computes_the_same() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_the_last_epoch_is_kept_unless_another_is_better_by_more_than_chance(
+    finished: Project,
+) -> None:
+    """Its seventh of eight epochs has the best val score, by one frame."""
+    choice = ("optimizer.lr=1e-3", "train.ema=0", "train.epochs=8")
+    finished.springfield("compose", *choice)
+    output = finished.springfield("train")
+    assert "kept: epoch 8, the last; epoch 7 has the best val score, but by no more" in output
+    last = finished.weights()
+    finished.springfield("compose", *choice, "train.patience=8")
+    output = finished.springfield("train")
+    assert "which has the best val score" in output
+    assert any(not torch.equal(last[name], value) for name, value in finished.weights().items())
+
+
+def scores(wrong: list[int], n: int = 1054) -> np.ndarray:
+    found = np.ones(n, np.float32)
+    found[wrong] = 0
+    return found
+
+
+@pytest.mark.parametrize(
+    ("wrong", "frames_of_a_shot", "better"),
+    [
+        ([0, 1], 1, False),  # two frames of 1,054
+        (list(range(40)), 40, False),  # one shot
+        (list(range(40)), 1, True),
+    ],
+)
+def test_an_earlier_epoch_is_better_by_more_than_a_few_shots(
+    wrong: list[int], frames_of_a_shot: int, better: bool
+) -> None:
+    groups = np.arange(1054) // frames_of_a_shot
+    assert is_better(scores([]), scores(wrong), groups, epochs=24) is better
+    assert not is_better(scores(wrong), scores([]), groups, epochs=24)
+
+
 def test_training_stops_when_val_gets_no_better(finished: Project) -> None:
     constant = ("model.backbone=test_convnext", "optimizer.lr=0", "train.ema=0")
     finished.springfield("compose", *constant, "train.epochs=9", "train.patience=2")

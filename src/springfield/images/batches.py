@@ -1,7 +1,7 @@
 """Labelled frames as batches: for training in a seeded order, for evaluation in order."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +134,11 @@ class Batches(Sampler[list[Key]]):
         """Lightning calls this at the start of each epoch."""
         self.epoch = epoch
 
+    def of_all(self) -> list[int]:
+        """The rows that all processes have, one process after the other."""
+        parts = (replace(self, rank=rank) for rank in range(self.world))
+        return [row for part in parts for keys in part for _, row in keys]
+
     def __len__(self) -> int:
         return self._batches() * self.pieces
 
@@ -158,7 +163,7 @@ class Batches(Sampler[list[Key]]):
                 yield [(self.epoch, int(row)) for row in piece]
 
 
-class _Loader(DataLoader[Any]):
+class Loader(DataLoader[Any]):
     """Begins to load an epoch while the one before it is validated and saved."""
 
     batches: Batches
@@ -188,7 +193,7 @@ def _start(worker: int) -> None:
     end_with_starter()
 
 
-def loader(frames: Frames, batches: Batches, workers: int, epochs: int = 0) -> DataLoader[Any]:
+def loader(frames: Frames, batches: Batches, workers: int, epochs: int = 0) -> Loader:
     """Load `batches` of `frames` in `workers` processes (0: in this one).
 
     Args:
@@ -197,7 +202,7 @@ def loader(frames: Frames, batches: Batches, workers: int, epochs: int = 0) -> D
         workers: how many processes.
         epochs: how many there will be; none is begun early after the last.
     """
-    made = _Loader(
+    made = Loader(
         frames,
         batch_size=None,
         sampler=batches,

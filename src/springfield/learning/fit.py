@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from numpy.typing import NDArray
 from pytorch_lightning.callbacks import (
     Callback,
     EarlyStopping,
@@ -22,18 +24,20 @@ from pytorch_lightning.callbacks.timer import Interval
 from pytorch_lightning.strategies import DDPStrategy
 from timm.layers import convert_sync_batchnorm
 from torch import nn
-from torch.utils.data import DataLoader
 
 from springfield.files import atomic
+from springfield.images.batches import Loader
 from springfield.learning.ema import MovingAverage
 from springfield.learning.history import History
 from springfield.learning.learner import Learner, Network
 from springfield.learning.recipe import TrainParams
+from springfield.learning.selection import is_better
 from springfield.machine.distributed import EndTogether, start_together
 from springfield.machine.epochs import Epochs
 from springfield.machine.errors import UserError, explained
 from springfield.machine.hardware import Machine
 from springfield.machine.launch import by_slurm, processes
+from springfield.machine.progress import console
 from springfield.machine.resume import Checkpoints, epoch_of
 
 
@@ -49,16 +53,19 @@ class Part:
     """Processes that load, if shared memory has room for their batches."""
 
 
-Loaders = Callable[[Part], tuple[DataLoader[Any], DataLoader[Any]]]
+Loaders = Callable[[Part], tuple[Loader, Loader]]
 """Makes what train and val are loaded with; train's sampler is told the epoch."""
 
 
-def fit(learner: Learner, loaders: Loaders, machine: Machine, report: Path) -> bool:
-    """Train, and leave the learner with the weights of the epoch with the best val score.
+def fit(
+    learner: Learner, loaders: Loaders, groups: NDArray[np.int64], machine: Machine, report: Path
+) -> bool:
+    """Train, and leave the learner with the weights of the last epoch, or of a better one.
 
     Args:
         learner: what to train.
         loaders: of train and val.
+        groups: of the val samples (N); those that belong together have the same number, from 0 on.
         machine: devices, loggers, and the folder of checkpoints to go on from.
         report: folder to write: `metrics.csv` and `speed.csv`, an epoch a row.
 
@@ -91,12 +98,39 @@ def fit(learner: Learner, loaders: Loaders, machine: Machine, report: Path) -> b
         trainer.fit(learner, train, val, weights_only=True)
     if not trainer.is_global_zero:
         return False
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
-    learner.load_state_dict(state)
+    order = val.batches.of_all()
+    kept = _kept(params, history, best, last, groups[order])
+    learner.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True)["state_dict"])
     with atomic(report, directory=True) as partial:
         for name, table in (("metrics", history.metrics()), ("speed", history.speed())):
             table.to_csv(partial / f"{name}.csv", index=False, lineterminator="\n")
     return True
+
+
+def _kept(
+    params: TrainParams,
+    history: History,
+    best: ModelCheckpoint,
+    last: ModelCheckpoint,
+    groups: NDArray[np.int64],
+) -> Path:
+    """The checkpoint of the last epoch, unless another is better or the rate was not annealed."""
+    paths = Path(best.best_model_path), Path(last.best_model_path)
+    chosen, final = (epoch_of(path) for path in paths)
+    if chosen == final:
+        return paths[1]
+    scores = (history.scores[epoch].numpy() for epoch in (chosen, final))
+    there = ~np.isnan(history.scores[final].numpy())
+    earlier, later = (score[there] for score in scores)
+    annealed = final + 1 == params.epochs and not params.patience
+    if annealed and not is_better(earlier, later, groups[there], params.epochs):
+        console.print(
+            f"kept: epoch {final + 1}, the last; epoch {chosen + 1} has the best val score, but by "
+            "no more than chance"
+        )
+        return paths[1]
+    console.print(f"kept: epoch {chosen + 1}, which has the best val score")
+    return paths[0]
 
 
 def _two(work: Path, name: str, monitor: str) -> ModelCheckpoint:

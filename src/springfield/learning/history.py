@@ -1,10 +1,11 @@
 """The metrics and the speed of each epoch, which a resumed training goes on with."""
 
 import time
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pytorch_lightning as pl
+from torch import Tensor
 
 SPEED = ("seconds", "images_per_second", "waiting_share")
 
@@ -19,6 +20,8 @@ class History(pl.Callback):
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
         self.rows: list[dict[str, float]] = []
+        self.scores: list[Tensor] = []
+        """By epoch, of the val samples in the order in which processes have them."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of epochs."""
@@ -54,6 +57,7 @@ class History(pl.Callback):
         started, self._ended = self._ended, time.perf_counter()
         seconds = round(self._ended - started, 2)
         self.rows.append({"epoch": trainer.current_epoch, "seconds": seconds, **logged})
+        self.scores.append(cast(Tensor, pl_module.scores).cpu())
 
     def metrics(self) -> pd.DataFrame:
         """Loss, scores and learning rates; the same in each training with the same params."""
@@ -68,8 +72,8 @@ class History(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What goes into a checkpoint."""
-        return {"rows": self.rows}
+        return {"rows": self.rows, "scores": self.scores}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """What a checkpoint brings back."""
-        self.rows = list(state_dict["rows"])
+        self.rows, self.scores = list(state_dict["rows"]), list(state_dict["scores"])

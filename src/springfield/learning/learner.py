@@ -17,7 +17,7 @@ from timm.optim import (
     param_groups_layer_decay,
 )
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import CatMetric, MeanMetric, MetricCollection
 
 from springfield.learning.precision import settle
 from springfield.learning.recipe import OptimizerParams, TrainParams
@@ -63,6 +63,8 @@ class Learner(pl.LightningModule):
         self.seed = seed
         self.val_loss = MeanMetric()
         self.val_metrics = val_metrics
+        self.val_scores = CatMetric(nan_strategy="disable")
+        """Of each sample, by which epochs are compared."""
         self.frozen = False
 
     def means(self, batch: Any) -> dict[str, Tensor]:
@@ -70,7 +72,7 @@ class Learner(pl.LightningModule):
         raise NotImplementedError
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Update `val_loss` and `val_metrics` with a batch."""
+        """Update `val_loss`, `val_metrics`, and `val_scores` (NaN: it only fills the batch)."""
         raise NotImplementedError
 
     def val_score(self, metrics: dict[str, Tensor]) -> Tensor:
@@ -152,8 +154,9 @@ class Learner(pl.LightningModule):
                 "val_score": self.val_score(metrics),
             }
         )
-        self.val_loss.reset()
-        self.val_metrics.reset()
+        self.scores = self.val_scores.compute()
+        for metric in (self.val_loss, self.val_metrics, self.val_scores):
+            metric.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Layer-wise rates (as in BEiT), linear warm-up and cosine decay by step.

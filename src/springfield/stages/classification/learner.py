@@ -67,6 +67,8 @@ class ClassificationLearner(Learner):
         losses = functional.cross_entropy(logits, labels, ignore_index=PADDING, reduction="none")
         self.val_loss.update(losses, (labels != PADDING).float())
         self.val_metrics.update(logits, labels)
+        right = (logits.argmax(1) == labels).float()
+        self.val_scores.update(right.masked_fill(labels == PADDING, torch.nan))
 
     def val_score(self, metrics: dict[str, Tensor]) -> Tensor:
         """The mean of accuracy and macro-F1, of which a rare class alone moves only the latter."""

@@ -17,10 +17,8 @@ from springfield.machine.paths import Paths
 from springfield.machine.processes import loaders_with_room
 
 if TYPE_CHECKING:
-    from torch.utils.data import DataLoader
-
     from springfield.config import Params
-    from springfield.images.batches import Side
+    from springfield.images.batches import Loader, Side
     from springfield.learning.fit import Part
     from springfield.stages.classification.network import Classifier
 
@@ -53,9 +51,9 @@ class ModelParams:
 
 
 def run(params: "Params", paths: Paths, machine: Machine) -> None:
-    """Train on train and augmented frames, keep the epoch with the best val score.
+    """Train on train and augmented frames, keep the last epoch or a better one.
 
-    Reads: the frames, the split, the augmented frames. Writes: the checkpoint (the best epoch's
+    Reads: the frames, the split, the augmented frames. Writes: the checkpoint (the kept epoch's
     classifier), `metrics.csv` and `speed.csv`, an epoch a row.
 
     Raises:
@@ -74,7 +72,10 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     classifier = _classifier(params, classes, machine.weights)
     learner = ClassificationLearner(classifier, params.optimizer, params.train, params.seed)
     loaders = partial(_loaders, params, paths, train, sides["val"], classifier)
-    if fit(learner, loaders, machine, paths.training):
+    sides_of = pd.read_csv(paths.split, dtype=str)
+    of_val = sides_of[sides_of["split"] == "val"].set_index("id")["group"][sides["val"].ids]
+    groups = pd.factorize(of_val)[0]
+    if fit(learner, loaders, groups, machine, paths.training):
         learner.model.drop_auxiliary()
         precision = learner.hparams["precision"]
         save_checkpoint(learner.model, paths.checkpoint, machine.made_from, precision)
@@ -156,7 +157,7 @@ def _loaders(
     val: "Side",
     classifier: "Classifier",
     part: "Part",
-) -> "tuple[DataLoader[Any], DataLoader[Any]]":
+) -> "tuple[Loader, Loader]":
     from springfield.images.batches import Batches, Frames, loader
     from springfield.images.store import ImageStore
     from springfield.images.transforms import Augmentation
