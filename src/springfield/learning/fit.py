@@ -93,7 +93,7 @@ def fit(
     with explained(params.batch_size, params.accumulate):
         resumed = start_together(trainer, machine.work, machine.made_from)
         # Loader processes start before Lightning says which epoch it is.
-        train.sampler.set_epoch(epoch_of(resumed) + 1 if resumed else 0)  # type: ignore[attr-defined]
+        train.batches.set_epoch(epoch_of(resumed) + 1 if resumed else 0)
         trainer.ckpt_path = resumed  # which the learner's set-up looks at
         trainer.fit(learner, train, val, weights_only=True)
     if not trainer.is_global_zero:
