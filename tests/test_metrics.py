@@ -39,7 +39,7 @@ def test_macro_scores_average_over_the_classes_that_are_true_or_predicted() -> N
 
 
 def test_scores_by_class_name_every_class() -> None:
-    rows = scores_by_class(LABELS, PREDICTED, ["a", "b", "c", "d"])
+    rows = scores_by_class(LABELS, PREDICTED, np.arange(6), ["a", "b", "c", "d"])
     assert [row["n"] for row in rows] == [3, 2, 1, 0]
     assert rows[0]["recall"] == pytest.approx(2 / 3)
 
@@ -66,30 +66,31 @@ def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
     assert calibration_error(confidences, right, bins=2) == pytest.approx((0 + 0.4) / 2)
 
 
-def test_the_threshold_is_the_lowest_that_keeps_its_promise() -> None:
+def test_the_threshold_without_a_promise_is_the_lowest_that_val_bears_out() -> None:
     confidences = np.array([0.95, 0.9, 0.8, 0.8, 0.7])
-    right = np.array([True, True, True, False, True])
-    assert threshold(confidences, right, 1.0) == 0.9  # the two at 0.8 stand or fall together
-    assert threshold(confidences, right, 0.75) == 0.7
-    assert threshold(confidences, ~right, 1.0) == 0.95  # nothing keeps it: the highest there is
+    right, shots = np.array([True, True, True, False, True]), np.arange(5)
+    # The two at 0.8 stand or fall together.
+    assert threshold(confidences, right, shots, 1.0) == (0.9, False)
+    assert threshold(confidences, right, shots, 0.75) == (0.7, False)
+    # Nothing bears it out: the highest there is.
+    assert threshold(confidences, ~right, shots, 1.0) == (0.95, False)
 
 
 def test_intervals_are_those_of_a_binomial_where_each_frame_is_its_own_group() -> None:
     labels = np.zeros(400, np.int64)
     predicted = (np.arange(400) % 5 == 0).astype(np.int64)  # 80 % right
-    rng = np.random.default_rng(1)
-    low, high = intervals(labels, predicted, np.arange(400), 2, rng)["accuracy"]
-    assert (low, high) == pytest.approx((0.8 - 1.96 * 0.02, 0.8 + 1.96 * 0.02), abs=0.006)
+    found = intervals(labels, predicted, np.arange(400))
+    ends = found["accuracy_low"], found["accuracy_high"]
+    assert ends == pytest.approx((0.8 - 1.96 * 0.02, 0.8 + 1.96 * 0.02), abs=0.006)
 
 
 def test_frames_of_a_group_widen_the_interval() -> None:
     labels = np.zeros(400, np.int64)
     groups = np.arange(400) // 40
     predicted = (groups % 5 == 0).astype(np.int64)
-    ends = intervals(labels, predicted, groups, 2, np.random.default_rng(1))
-    low, high = ends["accuracy"]
-    assert high - low > 0.3
-    assert ends["recall"].shape == (2, 2)
+    found = intervals(labels, predicted, groups)
+    assert found["accuracy_low"] is not None is not found["accuracy_high"]
+    assert found["accuracy_high"] - found["accuracy_low"] > 0.3
 
 
 def test_the_paired_test_counts_groups_not_frames() -> None:

@@ -160,14 +160,14 @@ def test_the_card_shows_any_name_as_it_is(done: Project) -> None:
     report = json.loads((done.path / "reports/export.json").read_text())
     row = scores["per_class"]["test"][0]
     row["class"] = "<script>|[x](http://evil.example)\x1b"
-    row |= {"precision": 0.0, "precision_low": 0.0, "precision_high": 0.0}
+    row |= {"precision": None, "precision_low": None, "precision_high": None}
     chosen = yaml.safe_load((done.path / "params.yaml").read_text())
     chosen["data"]["about"]["title"] = "<b>pets</b>"
     frames = {"train": 1, "val": 1, "test": 1}
     card = model_card(chosen, described, scores, report, frames)
     assert "| &lt;script&gt;\\|\\[x\\](http:\\//evil.example)\\\\x1b | " in card
     assert "Data: &lt;b&gt;pets&lt;/b&gt;, licence" in card.replace("; ", ", ")
-    assert f"| {row['n']} | 0.000 (unknown) |" in card
+    assert f"| {row['n']} | unknown |" in card
     assert "| `train.input_size` | null |" in card
     assert "None" not in card.split("## How to use it")[0]
 

@@ -156,7 +156,7 @@ def test_a_better_model_becomes_champion(store: str) -> None:
     [
         (20, FRAMES, r"no better \(-0.1667, p = 0.00"),
         (30, FRAMES, r"no better \(\+0.0000, p = 1\)"),
-        (32, FRAMES, r"gain of \+0.0333 may be chance \(p = 0.5\)"),
+        (32, FRAMES, r"gain of \+0.0333 may be chance \(p = 0.5; of comparison 1 "),
         (55, FRAMES - 1, "tested on other frames"),
     ],
 )
@@ -168,6 +168,19 @@ def test_another_is_refused_unless_forced(store: str, right: int, frames: int, t
     assert champion(store) == old
     promote(store, "drawn", ONNX, force=True)
     assert champion(store) == new
+
+
+def test_each_version_compared_on_the_same_frames_asks_for_more(store: str) -> None:
+    version(store, 30, "champion")
+    first, second = version(store, 31), version(store, 36)
+    for _ in range(2):  # the same one again, and the champion itself, are no further look
+        assert compare(store, "drawn", first).look == 1
+        assert compare(store, "drawn", 1).p == 1
+    with pytest.raises(UserError, match=r"p = 0.031; of comparison 2 on these .* below 0.017"):
+        promote(store, "drawn", second, force=False)
+    promote(store, "drawn", second, force=True)
+    # Another champion: from the beginning.
+    assert compare(store, "drawn", first).look == 1
 
 
 def test_a_score_that_is_no_number_is_no_better(store: str) -> None:

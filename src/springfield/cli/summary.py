@@ -34,11 +34,13 @@ def summary() -> None:
         metrics = json.loads(PATHS.metrics.read_text())
     except FileNotFoundError as error:
         raise UserError(f"{PATHS.metrics} does not exist; run 'dvc repro' first") from error
-    table = Table("", "frames", "accuracy", "macro-F1")
+    columns = {"accuracy": "accuracy", "macro_f1": "macro-F1", "macro_f1_10": "of 10+\nframes"}
+    table = Table("", "frames", *columns.values())
     for side, name in NAMES.items():
         if scores := metrics.get(side):
-            accuracy, macro_f1 = f"{scores['accuracy']:.4f}", f"{scores['macro_f1']:.4f}"
-            table.add_row(name, str(scores.get("n", "")), accuracy, macro_f1)
+            values = [scores.get(column) for column in columns]
+            shown = ["unknown" if value is None else f"{value:.4f}" for value in values]
+            table.add_row(name, str(scores.get("n", "")), *shown)
     console.print(table)
     for name, path in FILES.items():
         if path.is_file():

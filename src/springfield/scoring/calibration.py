@@ -1,9 +1,19 @@
 """How far probabilities can be believed, and how to mend them."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
+
+from springfield.scoring.intervals import lower_bound
+
+DRAWS = 1000
+RISK = 0.05
+"""That a promised accuracy is not reached."""
+TOGETHER = 0.5
+"""Share of the shots whose frames are right or wrong together."""
 
 
 def cross_entropy(
@@ -47,14 +57,67 @@ def calibration_error(
     return float(sum(gaps) / len(confidences))
 
 
-def threshold(confidences: NDArray[np.float64], right: NDArray[np.bool_], accuracy: float) -> float:
-    """The lowest confidence from which on at least `accuracy` of the predictions are right.
+def perfect_errors(
+    confidences: NDArray[np.float64], groups: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """The `calibration_error` of a thousand perfectly calibrated models on so few frames.
 
-    Where none is high enough: the highest there is.
+    With few frames in a bin the error of none of them is 0 (Bröcker and Smith, 2007; Vaicenavicius
+    et al., 2019). Each answers as confidently as this model, and is right as often as it says.
+
+    Args:
+        confidences: of the predicted classes (N, 0 to 1).
+        groups: frames of a shot have the same number (N): in every other draw of a shot they are
+            right or wrong together.
+        rng: draws what is right.
+    """
+    order = np.argsort(confidences)
+    confidences, codes = confidences[order], np.unique(groups[order], return_inverse=True)[1]
+    errors = []
+    for _ in range(DRAWS):
+        shot, alone = rng.random(codes.max() + 1)[codes], rng.random(len(codes))
+        together = (rng.random(codes.max() + 1) < TOGETHER)[codes]
+        right = np.where(together, shot, alone) < confidences
+        errors.append(calibration_error(confidences, right))
+    return np.array(errors)
+
+
+def threshold(
+    confidences: NDArray[np.float64],
+    right: NDArray[np.bool_],
+    groups: NDArray[np.int64],
+    accuracy: float,
+) -> tuple[float, bool]:
+    """The confidence from which on at least `accuracy` of all predictions will be right.
+
+    That of Geifman and El-Yaniv (2017, "Selective classification for deep neural networks"): not
+    these frames have to be right so often, but a binomial bound does, so that the promise is
+    broken for at most one model of twenty. Beginning with the half that is surest, ever more of
+    the frames are tested while the bound holds: in such a sequence, fixed beforehand, no test
+    costs the others their level (Bauer, 1991; Angelopoulos et al., 2021, "Learn then test").
+
+    Args:
+        confidences: of the predicted classes (N).
+        right: whether they are right (N).
+        groups: frames of a shot have the same number (N).
+        accuracy: what is promised.
+
+    Returns:
+        the threshold, and whether it can be promised. Where it cannot: the lowest from which on
+        so many of these frames are right, or else the highest confidence.
     """
     order = np.argsort(-confidences, kind="stable")
+    ordered, found = confidences[order], None
+    for share in np.linspace(0.5, 1, 51):
+        # Equal confidences stand or fall together.
+        lowest = ordered[math.ceil(share * len(ordered)) - 1]
+        above = confidences >= lowest
+        if lower_bound(right[above], groups[above], RISK) < accuracy:
+            break
+        found = float(lowest)
+    if found is not None:
+        return found, True
     reached = right[order].cumsum() / np.arange(1, len(order) + 1) >= accuracy
-    # Equal confidences stand or fall together.
-    last = np.append(np.diff(confidences[order]) < 0, True)
+    last = np.append(np.diff(ordered) < 0, True)
     good = np.flatnonzero(reached & last)
-    return float(confidences[order][good[-1] if len(good) else 0])
+    return float(ordered[good[-1] if len(good) else 0]), False

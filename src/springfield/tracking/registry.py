@@ -1,5 +1,6 @@
 """The models of a data set in MLflow: versions, which of them is the champion, and who may be."""
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -22,13 +23,22 @@ from springfield.artifacts.registered import HASH, PREFIX
 from springfield.files import sha256
 from springfield.machine.errors import UserError
 from springfield.machine.processes import at_most
-from springfield.scoring.paired import paired_test
+from springfield.scoring.paired import paired_test, significant
 from springfield.tracking.run import UPLOAD
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-SIGNIFICANT = 0.05
+LOOKS = "springfield.compared."
+"""Tag of a model, with the champion's number and a hash of the test frames: the versions that were
+compared with it on them, in order."""
 PREDICTIONS = "reports/evaluate/predictions.csv"
-COMPARED = ("accuracy", "macro_f1", "calibrated_loss", "calibrated_error", "sure_share")
+COMPARED = (
+    "accuracy",
+    "macro_f1",
+    "macro_f1_10",
+    "calibrated_loss",
+    "calibrated_error",
+    "sure_share",
+)
 
 
 @at_most(UPLOAD)
@@ -115,10 +125,17 @@ class Comparison:
     """Params that differ: name, the champion's value, the challenger's."""
     p: float | None
     """Of a paired test that both are right equally often; None: tested on different frames."""
+    look: int
+    """The how-manieth version this is that was compared with this champion on these frames."""
+
+    @property
+    def significant(self) -> float:
+        """What `p` must be below."""
+        return significant(self.look)
 
 
 def compare(uri: str, data: str, which: int | Path) -> Comparison:
-    """Compare a version of a data set's model with its champion, if it has one.
+    """Compare a version of a data set's model with its champion, if it has one, and count that.
 
     Args:
         uri: of the MLflow store.
@@ -132,18 +149,21 @@ def compare(uri: str, data: str, which: int | Path) -> Comparison:
     new = _version(uri, client, _registered(client, name, which))
     champion = _by_alias(client, name, CHAMPION)
     if champion is None:
-        return Comparison(None, new, [], None)
+        return Comparison(None, new, [], None, 1)
     old = _version(uri, client, champion)
     changed = [
         (key, before, after)
         for key in sorted({*old.params, *new.params} - {"experiment"})
         if (before := old.params.get(key, "")) != (after := new.params.get(key, ""))
     ]
-    p = None
-    if old.predictions[["id", "class"]].equals(new.predictions[["id", "class"]]):
+    p, look, frames = None, 1, new.predictions[["id", "class"]]
+    if old.predictions[["id", "class"]].equals(frames):
         groups = pd.factorize(new.predictions["group"])[0]
         p = paired_test(old.right, new.right, groups)
-    return Comparison(old, new, changed, p)
+        if old.number != new.number:
+            test = hashlib.sha256(frames.to_csv(index=False).encode()).hexdigest()
+            look = _look(client, name, f"{LOOKS}{old.number}.{test[:12]}", new.number)
+    return Comparison(old, new, changed, p, look)
 
 
 def promote(uri: str, data: str, which: int | Path, *, force: bool) -> Comparison:
@@ -167,13 +187,27 @@ def promote(uri: str, data: str, which: int | Path, *, force: bool) -> Compariso
             raise UserError(
                 f"{refused}its test accuracy is no better ({gain:+.4f}, p = {found.p:.2g}){instead}"
             )
-        if not found.p < SIGNIFICANT:
+        if not found.p < found.significant:
             raise UserError(
-                f"{refused}a gain of {gain:+.4f} may be chance (p = {found.p:.2g}){instead}"
+                f"{refused}a gain of {gain:+.4f} may be chance (p = {found.p:.2g}; of comparison "
+                f"{found.look} on these frames it must be below {found.significant:.2g}){instead}"
             )
     number = found.challenger.number
     MlflowClient(uri).set_registered_model_alias(f"{PREFIX}{data}", CHAMPION, number)
     return found
+
+
+def _look(client: MlflowClient, name: str, tag: str, number: str) -> int:
+    """Which place a version has among those that were compared, now or before."""
+    numbers: list[str] = client.get_registered_model(name).tags.get(tag, "").split()
+    if number not in numbers:
+        numbers.append(number)
+        try:
+            client.set_registered_model_tag(name, tag, " ".join(numbers))
+        except MlflowException as error:
+            if error.error_code != "PERMISSION_DENIED":  # who may only read promotes nothing
+                raise
+    return numbers.index(number) + 1
 
 
 def _registered(client: MlflowClient, name: str, which: int | Path) -> ModelVersion:

@@ -225,6 +225,7 @@ def log_scores(metrics: Path) -> None:
             f"{side}_{name}" if side != "val" else f"final_val_{name}": value
             for side in ("val", "test", "official_test", "baseline")
             for name, value in scores.get(side, {}).items()
+            if value is not None
         }
     )
 

@@ -14,7 +14,7 @@ from springfield.files import atomic, write_json
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
-from springfield.machine.progress import track
+from springfield.machine.progress import console, track
 
 if TYPE_CHECKING:
     from springfield.config import Params
@@ -39,7 +39,7 @@ class EvaluateParams:
     baseline: bool
     """Also fit a logistic regression on pixels, to tell how much the network adds."""
     sure: Annotated[float, Field(gt=0, le=1)]
-    """Share of the val frames above the threshold that must be right; below it the model is
+    """Share of the answers above the threshold that is promised to be right; below it the model is
     unsure."""
 
 
@@ -71,9 +71,9 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     """Score the checkpoint on val and test; fit its temperature and its threshold on val.
 
     Writes: the scores of val, test and, if the data set has one that the split leaves out,
-    `official_test`, and the same by class; `temperature`, and the `threshold` of a (calibrated)
-    probability below which the model is unsure; and pictures and tables, all of test but the
-    training's curves.
+    `official_test`, and the same by class; `temperature`, the `threshold` of a (calibrated)
+    probability below which the model is unsure, and whether it is `promised` that the share `sure`
+    of the others is right; and pictures and tables, all of test but the training's curves.
 
     Raises:
         UserError: there is no checkpoint, or it gives no numbers.
@@ -97,7 +97,15 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     temperature = calibration.fit_temperature(logits["val"], sides["val"].labels)
     answers = {s: _answers(sides[s], groups, logits[s], temperature) for s in logits}
     val, test = answers["val"], answers["test"]
-    threshold = calibration.threshold(val.after.max(1), val.right, params.evaluate.sure)
+    threshold, promised = calibration.threshold(
+        val.after.max(1), val.right, val.groups, params.evaluate.sure
+    )
+    if not promised:
+        console.print(
+            f"the {len(val.ids)} val frames, of {len(set(val.groups))} shots, cannot promise that "
+            f"{params.evaluate.sure:.1%} of the answers above the threshold will be right",
+            highlight=False,
+        )
 
     result = _result(answers, classes, temperature, threshold, np.random.default_rng(params.seed))
     if params.evaluate.baseline:
@@ -109,7 +117,9 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         write_plots(test.labels, test.before, test.after, classes, threshold, partial)
         _looks(model, images, predictions, partial)
         curves_plot(paths.training, partial / "curves.png")
-    write_json(paths.calibration, {"temperature": temperature, "threshold": threshold})
+    calibrated = {"temperature": temperature, "threshold": threshold}
+    promise = {"sure": params.evaluate.sure, "promised": promised}
+    write_json(paths.calibration, calibrated | promise)
     write_json(paths.metrics, result)
 
 
@@ -135,41 +145,34 @@ def _result(
 
     result: dict[str, Any] = {}
     by_class: dict[str, Any] = {}
-    for side, a in track(list(answers.items()), "Intervals"):
-        ends = scores.intervals(a.labels, a.predicted, a.groups, len(classes), rng)
+    for side, a in answers.items():
         result[side] = {
             **scores.scores(a.labels, a.predicted),
-            **_ends({name: ends[name] for name in ("accuracy", "macro_f1")}),
-            **_confidence(a, temperature, threshold),
+            **scores.intervals(a.labels, a.predicted, a.groups),
+            **_confidence(a, temperature, threshold, rng),
         }
-        by_class[side] = [
-            row | _ends({name: ends[name][:, place] for name in ("precision", "recall", "f1")})
-            for place, row in enumerate(scores.scores_by_class(a.labels, a.predicted, classes))
-        ]
+        by_class[side] = scores.scores_by_class(a.labels, a.predicted, a.groups, classes)
     return {**result, "per_class": by_class}
 
 
-def _ends(intervals: dict[str, NDArray[np.float64]]) -> dict[str, float]:
-    return {
-        f"{name}_{end}": float(value)
-        for name, interval in intervals.items()
-        for end, value in zip(("low", "high"), interval, strict=True)
-    }
-
-
-def _confidence(answers: Answers, temperature: float, threshold: float) -> dict[str, float]:
+def _confidence(
+    answers: Answers, temperature: float, threshold: float, rng: np.random.Generator
+) -> dict[str, float | None]:
     """How far the probabilities can be believed."""
-    from springfield.scoring.calibration import calibration_error, cross_entropy
+    from springfield.scoring.calibration import calibration_error, cross_entropy, perfect_errors
 
     confidence = answers.after.max(1)
+    perfect = perfect_errors(confidence, answers.groups, rng)
     sure = confidence >= threshold
     return {
         "loss": cross_entropy(answers.logits, answers.labels),
         "calibrated_loss": cross_entropy(answers.logits, answers.labels, temperature),
         "calibration_error": calibration_error(answers.before.max(1), answers.right),
         "calibrated_error": calibration_error(confidence, answers.right),
+        "perfect_error": float(perfect.mean()),
+        "perfect_error_high": float(np.quantile(perfect, 0.95)),
         "sure_share": float(sure.mean()),
-        "sure_accuracy": float(answers.right[sure].mean()) if sure.any() else 0.0,
+        "sure_accuracy": float(answers.right[sure].mean()) if sure.any() else None,
     }
 
 
@@ -247,7 +250,7 @@ def _logits(
     return logits
 
 
-def _baseline(images: "ImageStore", sides: dict[str, "Side"]) -> dict[str, float]:
+def _baseline(images: "ImageStore", sides: dict[str, "Side"]) -> dict[str, float | None]:
     """Test scores of a logistic regression on the pixels of small frames."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -268,4 +271,4 @@ def _baseline(images: "ImageStore", sides: dict[str, "Side"]) -> dict[str, float
         linear.fit(pixels["train"].astype(np.float32), sides["train"].labels)
     predicted = linear.predict(pixels["test"].astype(np.float32))
     result = scores(sides["test"].labels, predicted)
-    return {name: result[name] for name in ("accuracy", "macro_f1")}
+    return {name: result[name] for name in ("accuracy", "macro_f1", "macro_f1_10")}

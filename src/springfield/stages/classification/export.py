@@ -121,6 +121,8 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         _write_static(model, calibrated["temperature"], tested, params.export, metadata, partial)
     described = {
         **contract,
+        "sure": calibrated["sure"],
+        "promised": calibrated["promised"],
         **_interface(contract["classes"], model.architecture.input_size),
         "backbone": model.architecture.backbone,
         "files": {file.name: sha256(file) for file in (paths.onnx, paths.int8)},

@@ -1,70 +1,85 @@
-"""Scores of a classifier."""
+"""Scores of a classifier; None is a score that nobody can know."""
 
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support
 
-from springfield.scoring.bootstrap import group_weights
+from springfield.scoring.intervals import Counts, interval, mean_interval
+
+ENOUGH = 10
+"""Frames of a class, from which on its F1 tells something."""
 
 
-def scores(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> dict[str, float]:
-    """Accuracy and macro averages over the classes that occur in `labels` or `predicted`."""
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        labels, predicted, average="macro", zero_division=0
-    )
+def scores(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> dict[str, Any]:
+    """Accuracy and macro averages over the classes that occur in `labels` or `predicted`.
+
+    `macro_f1_10` is the average over those of at least ten frames, None if there is none.
+    """
+    precision, recall, f1, n = precision_recall_fscore_support(labels, predicted, zero_division=0)
+    enough = f1[n >= ENOUGH]
     return {
         "n": len(labels),
         "accuracy": float((labels == predicted).mean()),
-        "macro_f1": float(f1),
-        "macro_precision": float(precision),
-        "macro_recall": float(recall),
+        "macro_f1": float(f1.mean()),
+        "macro_f1_10": float(enough.mean()) if len(enough) else None,
+        "macro_precision": float(precision.mean()),
+        "macro_recall": float(recall.mean()),
     }
 
 
-def scores_by_class(
-    labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: list[str]
-) -> list[dict[Any, Any]]:
-    """Precision, recall and F1 of each class, and how many frames of it there are."""
-    precision, recall, f1, n = precision_recall_fscore_support(
-        labels, predicted, labels=range(len(classes)), zero_division=0
-    )
-    rows = {"class": classes, "n": n, "precision": precision, "recall": recall, "f1": f1}
-    return pd.DataFrame(rows).to_dict("records")
-
-
 def intervals(
-    labels: NDArray[np.int64],
-    predicted: NDArray[np.int64],
-    groups: NDArray[np.int64],
-    classes: int,
-    rng: np.random.Generator,
-) -> dict[str, NDArray[np.float64]]:
-    """95 % intervals by bootstrap of whole groups: frames of one shot are no independent draws.
+    labels: NDArray[np.int64], predicted: NDArray[np.int64], groups: NDArray[np.int64]
+) -> dict[str, float | None]:
+    """The ends (`accuracy_low`, `accuracy_high`, ...) of the 95 % intervals of `scores`.
 
     Args:
         labels: true classes (N).
         predicted: predicted ones (N).
         groups: frames that belong together have the same number (N).
-        classes: how many there are.
-        rng: draws the groups.
-
-    Returns:
-        the lower and the upper end (2, or 2 x classes for those of each class) of `accuracy`,
-        `macro_f1`, `precision`, `recall` and `f1`.
     """
-    cells = labels * classes + predicted
-    draws: dict[str, list[Any]] = defaultdict(list)
-    for weights in group_weights(groups, rng):
-        confusion = np.bincount(cells, weights, classes**2).reshape(classes, classes)
-        hits, true, named = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
-        f1 = 2 * hits / np.maximum(true + named, 1)
-        draws["accuracy"].append(hits.sum() / max(1, weights.sum()))
-        draws["macro_f1"].append(f1[true + named > 0].mean())
-        draws["precision"].append(hits / np.maximum(named, 1))
-        draws["recall"].append(hits / np.maximum(true, 1))
-        draws["f1"].append(f1)
-    return {name: np.quantile(values, (0.025, 0.975), axis=0) for name, values in draws.items()}
+    right = (labels == predicted) * 1.0
+    frames = {place: int((labels == place).sum()) for place in np.union1d(labels, predicted)}
+    found = _ends("accuracy", interval(right, np.ones(len(labels)), groups))
+    for name, least in (("macro_f1", 0), ("macro_f1_10", ENOUGH)):
+        rows = [_counts(labels, predicted, c)["f1"] for c, n in frames.items() if n >= least]
+        found |= _ends(name, mean_interval(rows, groups) if rows else None)
+    return found
+
+
+def scores_by_class(
+    labels: NDArray[np.int64],
+    predicted: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    classes: list[str],
+) -> list[dict[str, Any]]:
+    """Precision, recall and F1 of each class with the ends of their intervals, and its frames.
+
+    None are recall and F1 of a class without frames, and the precision of one never predicted.
+    The arguments are those of `intervals`, and the classes' names.
+    """
+    rows = []
+    for place, name in enumerate(classes):
+        row: dict[str, Any] = {"class": name, "n": int((labels == place).sum())}
+        for score, (hits, of) in _counts(labels, predicted, place).items():
+            met = of > 0
+            known = met.any() and (row["n"] or score == "precision")
+            row[score] = float(hits.sum() / of.sum()) if known else None
+            row |= _ends(score, interval(hits[met], of[met], groups[met]) if known else None)
+        rows.append(row)
+    return rows
+
+
+def _counts(
+    labels: NDArray[np.int64], predicted: NDArray[np.int64], place: int
+) -> dict[str, Counts]:
+    """What each frame adds to numerator and denominator of a class's precision, recall and F1."""
+    true, named = (labels == place) * 1.0, (predicted == place) * 1.0
+    hits = true * named
+    return {"precision": (hits, named), "recall": (hits, true), "f1": (2 * hits, true + named)}
+
+
+def _ends(name: str, ends: tuple[float, float] | None) -> dict[str, float | None]:
+    low, high = ends or (None, None)
+    return {f"{name}_low": low, f"{name}_high": high}
