@@ -138,7 +138,7 @@ def test_file_description_scores_and_run_agree(done: Project, file: str) -> None
     )
     assert run.info.run_id == description["run_id"]
     for name, value in metrics["test"].items():
-        assert run.data.metrics[f"test_{name}"] == pytest.approx(value)
+        assert run.data.metrics.get(f"test_{name}") == pytest.approx(value)
     for name, value in description["made_from"].items():
         assert run.data.tags[f"springfield.{name}_sha256"] == value
 
