@@ -13,9 +13,14 @@ CORRELATIONS = (0.3, 0.5, 0.7)
 """Of the answers in a shot."""
 
 
+KINDS = ("as in the Simpsons' frames", "most are small", "any is as likely")
+
+
 def sizes(kind: str, shots: int, rng: np.random.Generator) -> Ints:
-    """Frames of shots: 1 to 60, most are small or any is as likely."""
-    if kind == "small":
+    """Frames of shots: 1 to 60, uneven in one of three ways."""
+    if kind == KINDS[0]:
+        return np.minimum(rng.geometric(0.75, shots), 60)
+    if kind == KINDS[1]:
         return np.clip(np.exp(rng.normal(1.5, 1.1, shots)).round(), 1, 60).astype(np.int64)
     return rng.integers(1, 61, shots)
 
@@ -33,9 +38,9 @@ def right_frames(
 def test_95_of_100_intervals_of_accuracy_hold_it(accuracy: float, shots: int) -> None:
     rng = np.random.default_rng(shots)
     held = []
-    for kind in ("small", "any"):
+    for kind in KINDS:
         for correlation in CORRELATIONS:
-            for _ in range(400):
+            for _ in range(300):
                 n = sizes(kind, shots, rng)
                 right = right_frames(accuracy, correlation, n, rng)
                 # A shot as one sample of so much weight: what its frames add up to.
@@ -91,7 +96,7 @@ def answers(
 
 
 @pytest.mark.parametrize(
-    ("shots", "mean_size", "sure"), [(800, 1.33, 0.98), (3000, 1.3, 0.99), (300, 5, 0.97)]
+    ("shots", "mean_size", "sure"), [(800, 1.33, 0.98), (3000, 1.3, 0.99), (300, 5, 0.96)]
 )
 def test_what_the_threshold_promises_is_kept(shots: int, mean_size: float, sure: float) -> None:
     rng = np.random.default_rng(shots)
