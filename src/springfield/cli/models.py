@@ -158,11 +158,12 @@ def _tell_comparison(found: "Comparison") -> None:
             f"{len(new.predictions)} test frames, paired permutation test of the accuracy by "
             f"shots: p = {found.p:.2g}"
         )
-        console.print(
-            f"comparison {found.look} with champion {old.number} on these frames: p must be below "
-            f"{found.significant:.2g}, less each time, so that luck alone promotes in at most 5 % "
-            "of cases"
-        )
+        if old.number != new.number:
+            console.print(
+                f"comparison {found.look} with champion {old.number} on these frames: p must be "
+                f"below {found.significant:.2g}, less each time, so that luck alone promotes in at "
+                "most 5 % of cases"
+            )
 
 
 @app.command(rich_help_panel=PANEL)
