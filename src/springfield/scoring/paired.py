@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import permutation_test
 
-DRAWS = 99_999
-"""So many that a p-value can be as small as twenty looks at the same frames ask for."""
+DRAWS = 19_999
+"""So many that a p-value can be as small as thirty looks at the same frames ask for."""
 
 
 def paired_test(first: NDArray[Any], second: NDArray[Any], groups: NDArray[np.int64]) -> float:
