@@ -198,7 +198,10 @@ def test_feature_maps_are_what_a_convolution_gives() -> None:
     name, convolution = next(iter(inside.convolutions(model).items()))
     pixels = (model.resize(torch.from_numpy(image)[None]) - model.mean) / model.std
     expected = convolution(pixels.mean(1, keepdim=True)).detach()[0].numpy()
-    found = inside.feature_maps(model, image, [name])[name]
+    image.flags.writeable = False  # as Pillow and the store give it
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = inside.feature_maps(model, image, [name])[name]
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_array_equal(inside.filters(model, name), convolution.weight.detach().numpy())
 

@@ -328,9 +328,14 @@ def test_compose_says_what_differs_from_conf_and_what_it_drops(project: Project)
     output = project.springfield("compose", "seed=3")
     assert "seed: 3 here, 1 in conf/" in output
     assert "optimizer.lr: 0.005 is dropped, it is 0.001 again" in output
+    output = project.springfield("compose", "hardware.workers=2", "model=resnet18")
+    assert "seed: 3 is dropped, it is 1 again" in output
+    assert "hardware.workers: 2 here, null in conf/" in output  # as YAML has it
+    assert "model.weights.path: weights/resnet18.a1_in1k.safetensors here, null" in output
+    assert "model.weights: " not in output
     output = project.springfield("compose")
     assert "here" not in output
-    assert "seed: 3 is dropped, it is 1 again" in output
+    assert "hardware.workers: 2 is dropped, it is null again" in output
     params = project.path / "params.yaml"
     params.write_text(re.sub("title: .*", r'title: "\\e[2J[red]"', params.read_text()))
     output = project.springfield("compose")

@@ -50,7 +50,7 @@ def feature_maps(
     with ExitStack() as hooks, torch.inference_mode():
         for module in modules:
             hooks.enter_context(module.register_forward_hook(keep))
-        model.eval()(torch.from_numpy(image)[None].to(model.mean.device))
+        model.eval()(torch.tensor(image, device=model.mean.device)[None])
     return found
 
 
