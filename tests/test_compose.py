@@ -342,6 +342,15 @@ def test_compose_says_what_differs_from_conf_and_what_it_drops(project: Project)
     assert "data.about.title: \\x1b[2J[red] is dropped" in output
 
 
+def test_long_values_are_cut_where_differences_are_told(project: Project) -> None:
+    output = project.springfield("compose", "data=cifar10_bin", "data.source.sample=null")
+    assert "data.source.files: [{'path': 'data/cifar10/data_batch_1.bin', 'sha256': " in output
+    assert max(map(len, output.splitlines())) < 160
+    first, *_ = project.springfield("split", status=1).splitlines()
+    assert "data.source.files=[{'path': " in first
+    assert len(first) < 600
+
+
 def test_the_first_line_names_what_is_not_the_experiments_own(project: Project) -> None:
     params = project.path / "params.yaml"
     assert project.springfield("split", status=1).startswith("experiment tiny: split\n")

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from springfield.artifacts.text import terminal
-from springfield.cli.workspace import PARAMS, WORKSPACE, start
+from springfield.cli.workspace import PARAMS, WORKSPACE, start, written
 from springfield.machine.errors import UserError
 from springfield.machine.progress import console
 
@@ -79,9 +79,15 @@ def tell_difference() -> None:
         console.print("stages read params.yaml; to take conf/ over: [bold]springfield compose[/]")
 
 
-def _tell(found: dict[str, tuple[Any, Any]]) -> None:
+def _tell(found: dict[str, tuple[Any, Any]], before: bool = False) -> None:
+    from springfield.config import NOTHING
+
     for key, (there, here) in found.items():
-        console.print(terminal(f"  {key}: {here} here, {there} in conf/"))
+        if there in (None, NOTHING) and here in (None, NOTHING):
+            continue  # a group with values on the other side: they are told
+        old, new = written(there), written(here)
+        told = f"{new} is dropped, it is {old} again" if before else f"{new} here, {old} in conf/"
+        console.print(terminal(f"  {key}: {told}"))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -102,9 +108,7 @@ def compose(
     compose(WORKSPACE, PARAMS, overrides or [], pipeline.check)
     found = difference(WORKSPACE, PARAMS)
     _tell(found)
-    for key, (there, here) in before.items():
-        if key not in found:
-            console.print(terminal(f"  {key}: {here} is dropped, it is {there} again"))
+    _tell({key: pair for key, pair in before.items() if key not in found}, before=True)
 
 
 @app.command(rich_help_panel=PANEL)

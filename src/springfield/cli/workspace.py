@@ -4,7 +4,7 @@ import logging
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from springfield.artifacts.text import terminal
 from springfield.machine.errors import UserError
@@ -23,6 +23,8 @@ ROOT = Path(os.environ.get("DVC_ROOT", "."))
 """The primary repository, also from DVC's temporary workspaces."""
 TRAININGS = ROOT.resolve() / ".springfield/train"
 """What trainings go on from, a folder each."""
+LONGEST = 60
+"""Characters of a value where differences are told."""
 
 
 class Shown:
@@ -52,13 +54,21 @@ def start(what: str) -> "Params":
 
 def choices(params: "Params") -> list[str]:
     """What differs from the experiment's own values."""
-    from springfield.config import difference
+    from springfield.config import NOTHING, difference
 
     try:
         found = difference(WORKSPACE, PARAMS, [f"experiment={params.experiment}"])
     except UserError:  # such as no conf/: 'springfield config' says it
         return []
-    return [f"{key}={here}" for key, (_, here) in found.items()]
+    return [f"{key}={written(here)}" for key, (_, here) in found.items() if here != NOTHING]
+
+
+def written(value: Any) -> str:
+    """A value as a person reads it: null for what is not set, a long one cut."""
+    from springfield.config import NOTHING
+
+    text = "null" if value in (None, NOTHING) else str(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def machine(params: "Params") -> "Machine":
