@@ -36,10 +36,10 @@ def config(
     output = Console(soft_wrap=True, highlight=False)
     for key, value in by_key(PARAMS).items():
         file = files.get(key, "conf/")
-        origin = f"{PARAMS} ({own[key][0]} in {file})" if key in own else file
-        written = yaml.safe_dump({key: value}, default_flow_style=True, width=math.inf).strip()
-        written = terminal(written[1:-1])  # without the braces
-        output.print(f"{written}  [dim]# {terminal(origin)}[/]")
+        origin = f"{PARAMS} ({written(own[key][0])} in {file})" if key in own else file
+        line = yaml.safe_dump({key: value}, default_flow_style=True, width=math.inf).strip()
+        line = terminal(line[1:-1])  # without the braces
+        output.print(f"{line}  [dim]# {terminal(origin)}[/]")
 
 
 def _origins(root: Path, experiment: str) -> dict[str, str]:
