@@ -5,7 +5,8 @@
 #
 # EXPERIMENT (default: simpsons) and DEVICES (default: 2). Rows are added to
 # benchmarks/results/gpus.csv, with one device and with all: images per second and the val accuracy
-# of three epochs, and the largest difference between the losses of twenty steps in float32.
+# of three epochs, images per second with the experiment's batch on each device (weak scaling; above,
+# they share it), and the largest difference between the losses of twenty steps in float32.
 # ACCELERATOR=cpu tries the script without a GPU. It changes params.yaml: run it in a clone of its own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -30,4 +31,7 @@ for n in 1 "$devices"; do
 	NVIDIA_TF32_OVERRIDE=0 measure "same-$n" "$n" "${same[@]}"
 	measure "speed-$n" "$n" train.epochs=3
 done
+batch=$(sed -n 's/^  batch_size: //p' params.yaml)
+measure "weak-$devices" "$devices" train.epochs=3 "train.batch_size=$((batch * devices))"
+cp -r "$out/speed-1" "$out/weak-1"
 python benchmarks/gpus.py "$experiment" "$out" "$devices"
