@@ -55,9 +55,9 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def bomb() -> bytes:
-    """A PNG of 40,000 x 40,000 pixels in a few bytes."""
-    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 0, 0, 0, 0)
+def bomb(side: int = 40_000) -> bytes:
+    """A PNG of so many pixels a side in a few bytes."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     body = png_chunk(b"IDAT", zlib.compress(bytes(1000)))
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + body + png_chunk(b"IEND", b"")
 
@@ -131,6 +131,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "cut-to-header.png": (PNG[:40], ""),
     "flipped.png": (PNG[:60] + bytes(40) + PNG[100:], ""),
     "bomb.png": (bomb(), "decompression bomb"),
+    "small-bomb.png": (bomb(17_000), "decompression bomb"),
     "animation.gif": (animation("GIF"), "an animation of 3 frames"),
     "animation.webp": (animation("WEBP"), "an animation of 3 frames"),
     "animation.png": (animation("PNG"), "an animation of 3 frames"),
@@ -595,3 +596,20 @@ def test_a_photograph_of_108_megapixels_is_one(kind: str) -> None:
     assert image.info["size"] == (9000, 12000)
     seen = np.asarray(image.rotate(90, expand=True).resize((80, 60))).astype(int)
     assert np.abs(seen - np.asarray(pixels(60))).mean() < 2
+
+
+@pytest.mark.slow
+def test_a_large_jpeg_is_decoded_smaller(tmp_path: Path) -> None:
+    """Whole it takes 640 MB before it is made smaller, so 210."""
+    path = tmp_path / "large.jpg"
+    path.write_bytes(saved(pixels(61).resize((12000, 9000)), "JPEG"))
+    code = (
+        "import re, sys; from springfield.images.decoding import decode\n"
+        "status = lambda: open('/proc/self/status').read()\n"
+        "most = lambda: int(re.search('VmHWM:\\\\s+([0-9]+)', status())[1])\n"
+        "content = open(sys.argv[1], 'rb').read()\n"
+        "before = most(); decode(content); print(most() - before)"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    taken = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert int(taken) < 400_000  # kB
