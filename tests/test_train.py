@@ -406,6 +406,7 @@ def test_the_last_epoch_is_kept_unless_another_is_better_by_more_than_chance(
     finished.springfield("compose", *choice)
     output = finished.springfield("train")
     assert "kept: epoch 8, the last; epoch 7 has the best val score, but by no more" in output
+    assert (finished.path / "reports/train/kept.json").read_text() == '{\n  "epoch": 7\n}\n'
     last = finished.weights()
     finished.springfield("compose", *choice, "train.patience=8")
     output = finished.springfield("train")

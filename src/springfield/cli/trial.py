@@ -220,7 +220,8 @@ class Trials:
 
 
 def _of_the_kept_epoch(training: Path) -> float:
-    return float(pd.read_csv(training / "metrics.csv")["val_score"].max())
+    epoch = json.loads((training / "kept.json").read_text())["epoch"]
+    return float(pd.read_csv(training / "metrics.csv").set_index("epoch")["val_score"][epoch])
 
 
 def on_one_device(params: Params) -> Machine:

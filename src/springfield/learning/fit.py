@@ -25,7 +25,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from timm.layers import convert_sync_batchnorm
 from torch import nn
 
-from springfield.files import atomic
+from springfield.files import atomic, write_json
 from springfield.images.batches import Loader
 from springfield.learning.ema import MovingAverage
 from springfield.learning.history import History
@@ -67,7 +67,7 @@ def fit(
         loaders: of train and val.
         groups: of the val samples (N); those that belong together have the same number, from 0 on.
         machine: devices, loggers, and the folder of checkpoints to go on from.
-        report: folder to write: `metrics.csv` and `speed.csv`, an epoch a row.
+        report: folder to write: `metrics.csv` and `speed.csv`, an epoch a row, and `kept.json`.
 
     Returns:
         whether this is the process that has the weights and wrote the report.
@@ -104,6 +104,7 @@ def fit(
     with atomic(report, directory=True) as partial:
         for name, table in (("metrics", history.metrics()), ("speed", history.speed())):
             table.to_csv(partial / f"{name}.csv", index=False, lineterminator="\n")
+        write_json(partial / "kept.json", {"epoch": epoch_of(kept)})
     return True
 
 

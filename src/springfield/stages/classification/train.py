@@ -54,7 +54,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     """Train on train and augmented frames, keep the last epoch or a better one.
 
     Reads: the frames, the split, the augmented frames. Writes: the checkpoint (the kept epoch's
-    classifier), `metrics.csv` and `speed.csv`, an epoch a row.
+    classifier), `metrics.csv` and `speed.csv`, an epoch a row, and `kept.json`, which it is.
 
     Raises:
         UserError: params that do not fit each other, the data or the machine.
