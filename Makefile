@@ -51,6 +51,7 @@ ui: $(READY) ## Open MLflow's page on the runs (PORT=5000).
 	@case "$${MLFLOW_TRACKING_URI:-}" in \
 	http*) echo "MLflow's page: $${MLFLOW_TRACKING_URI%/}$(RUNS)";; \
 	*) echo "MLflow's page: http://127.0.0.1:$(or $(PORT),5000)$(RUNS)"; \
+		echo "where it shows GenAI: choose 'Model training' at the top left"; \
 		exec mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" \
 			--host 127.0.0.1 --port $(or $(PORT),5000);; \
 	esac
