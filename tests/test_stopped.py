@@ -435,7 +435,7 @@ def _session(leader: int) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.parametrize(("size", "workers"), [("300k", 1), ("100k", 0)])
+@pytest.mark.parametrize(("size", "workers"), [("450k", 1), ("100k", 0)])
 def test_little_shared_memory_means_fewer_loader_processes(
     finished: Project, size: str, workers: int
 ) -> None:

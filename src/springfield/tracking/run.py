@@ -197,7 +197,7 @@ def log_training(logger: "RunLogger", report: Path, files: Iterable[Path]) -> No
     from mlflow.exceptions import MlflowException
 
     epochs = pd.read_csv(report / "metrics.csv").merge(pd.read_csv(report / "speed.csv"))
-    for row in epochs.rename(columns={"seconds": "epoch_seconds"}).to_dict("records"):
+    for row in epochs.drop(columns="seconds").to_dict("records"):
         epoch = int(row.pop("epoch"))
         logger.add({str(key): value for key, value in row.items()}, epoch)
     logger.flush()
