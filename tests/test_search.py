@@ -126,7 +126,7 @@ def study(project: Project) -> optuna.Study:
 
 def reached(project: Project) -> set[Path]:
     """The checkpoints that trials can go on from."""
-    return set(project.path.glob(".springfield/search/tuned-*/*/work/last-*.ckpt"))
+    return set(project.path.glob(".springfield/search/tuned-*/**/last-*.ckpt"))
 
 
 def end_in_a_trial(project: Project, worker: "subprocess.Popen[bytes]", by: signal.Signals) -> int:
