@@ -124,7 +124,7 @@ def main() -> None:
     )
 
     def project(images: ImageStore) -> Iterable[Any]:
-        frames = Frames([images], ids, labels, size, Augmentation(online, size), seed=1)
+        frames = Frames([images], ids, labels, [size], {size: Augmentation(online, size)}, seed=1)
         return loader(frames, Batches(len(ids), BATCH, seed=1), workers=0)
 
     def image_folder(folder: str, transform: Callable[[Image.Image], Any]) -> Iterable[Any]:

@@ -162,7 +162,7 @@ def flops(params: Params, classes: list[str]) -> int:
             model.backbone, model.input_size, model.mean, model.std, classes, model.options
         )
     )
-    side = params.train.input_size or model.input_size
+    side = params.train.sizes[0]
     pixels = torch.zeros(2, 3, side, side)
     with FlopCounterMode(display=False) as counter:
         network.heads(pixels)[0].sum().backward()  # type: ignore[no-untyped-call]
@@ -173,17 +173,19 @@ def main() -> None:
     """Measure, and note."""
     params = load(Path("params.yaml"))
     device = params.hardware.device
-    if params.train.precision == "auto":
-        chosen = fitting(torch.device(device))
-        params = replace(params, train=replace(params.train, precision=chosen))
+    input_size = max(params.train.sizes or [params.model.input_size])
+    precision = params.train.precision
+    if precision == "auto":
+        precision = fitting(torch.device(device))
+    train = replace(params.train, precision=precision, sizes=[input_size], frozen=0)
+    params = replace(params, train=train)
     size = params.train.batch_size
     classes, sides = read_split(PATHS.index, PATHS.split)
     side = sides["train"]
     online = params.augment.online
-    input_size = params.train.input_size or params.model.input_size
-    augmentation = Augmentation(online, input_size) if online else None
+    augmentations = {input_size: Augmentation(online, input_size)} if online else {}
     store = ImageStore(PATHS.images)
-    frames = Frames([store], side.ids, side.labels, input_size, augmentation)
+    frames = Frames([store], side.ids, side.labels, [input_size], augmentations)
     workers = (
         params.hardware.workers if params.hardware.workers is not None else 4 * (device == "cuda")
     )

@@ -449,8 +449,8 @@ def test_a_wrong_argument_of_a_transform_is_an_error() -> None:
 def epochs_of(prepared: Paths, image_id: str, workers: int, epochs: list[int]) -> np.ndarray:
     """What one loader gives in these epochs of 40 frames that are all the same picture."""
     frames = Frames(
-        [ImageStore(prepared.images)], [image_id] * 40, np.arange(40), 32,
-        Augmentation([*CROP, {"name": "ColorJitter", "p": 1.0}], 32), seed=3,
+        [ImageStore(prepared.images)], [image_id] * 40, np.arange(40), [32],
+        {32: Augmentation([*CROP, {"name": "ColorJitter", "p": 1.0}], 32)}, seed=3,
     )  # fmt: skip
     order = Batches(40, 8, seed=3)
     batches = loader(frames, order, workers, epochs=max(epochs) + 1)
@@ -486,7 +486,7 @@ def test_loader_processes_begin_with_the_next_epoch_and_have_a_core_each(
     sample: Paths, tmp_path: Path
 ) -> None:
     write_images(tmp_path / "images.arrow", [("a", np.zeros((32, 32, 3), np.uint8))])
-    frames = Noted([ImageStore(tmp_path / "images.arrow")], ["a"] * 40, np.arange(40), 32)
+    frames = Noted([ImageStore(tmp_path / "images.arrow")], ["a"] * 40, np.arange(40), [32])
     order = Batches(40, 8, seed=3)
     batches = loader(frames, order, workers=1, epochs=2)
 

@@ -169,7 +169,7 @@ def test_the_card_shows_any_name_as_it_is(done: Project) -> None:
     assert "| &lt;script&gt;\\|\\[x\\](http:\\//evil.example)\\\\x1b | " in card
     assert "Data: &lt;b&gt;pets&lt;/b&gt;, licence" in card.replace("; ", ", ")
     assert f"| {row['n']} | unknown |" in card
-    assert "| `train.input_size` | null |" in card
+    assert "| `train.sizes` | [] |" in card
     assert "None" not in card.split("## How to use it")[0]
 
 

@@ -178,7 +178,7 @@ def test_a_network_of_one_size_is_made_for_that_of_the_params(
     [
         ("inception_v3", ("model.input_size=32",), "model.input_size=32: inception_v3 cannot take"),
         ("efficientformer_l1", ("model.input_size=64",), "null takes the network's own size"),
-        ("vit_tiny_patch16_224", ("train.input_size=96",), "train.input_size=96: vit_tiny_patch1"),
+        ("vit_tiny_patch16_224", ("train.sizes=[64,96]",), "train.sizes: 96: vit_tiny_patch1"),
         ("resnet18", ("+model.options.widths=3",), "model.options: resnet18: .*'widths'"),
         ("resnet18", ("train.auxiliary=0.4",), "only inception_v3 .* set it to 0"),
     ],
@@ -489,6 +489,36 @@ def test_the_head_learns_first(finished: Project) -> None:
 
 
 @pytest.mark.slow
+def test_the_first_layers_can_stay_as_they_are(finished: Project) -> None:
+    frozen = ("train.epochs=2", "train.head_epochs=1", "train.frozen=2")
+    finished.springfield("compose", *frozen, "optimizer.lr=0")
+    finished.springfield("train")
+    start = finished.weights()
+    finished.springfield("compose", *frozen)
+    finished.springfield("train")
+    same = {n for n, tensor in finished.weights().items() if torch.equal(tensor, start[n])}
+    learnt = {name for name in start if name.split(".")[1] not in {"conv1", "bn1", "layer1"}}
+    assert same == {n for n in start if n not in learnt or n.endswith("num_batches_tracked")}
+    output = finished.springfield("compose", "train.frozen=60", status=1)
+    assert "train.frozen=60: the network has" in output
+
+
+@pytest.mark.slow
+def test_pictures_grow_while_training_goes_on(finished: Project) -> None:
+    """Each size in an equal part of the epochs, and from where it was stopped as if it was not."""
+    columns = ["train_loss", "val_loss", "val_accuracy"]
+
+    def curves(sizes: str) -> pd.DataFrame:
+        finished.springfield("compose", "train.epochs=4", f"train.sizes={sizes}")
+        finished.springfield("train")
+        return finished.metrics()[columns]
+
+    small, grown = curves("[24]"), curves("[24,32]")
+    assert grown[:2].equals(small[:2])
+    assert (grown[2:] != small[2:]).all(axis=None)
+
+
+@pytest.mark.slow
 def test_inceptions_auxiliary_head_is_for_training_only(finished: Project) -> None:
     inception = ("model.backbone=inception_v3", "train.batch_size=4", "train.auxiliary=0.4")
     finished.springfield("compose", *inception, "model.input_size=299")
@@ -506,15 +536,15 @@ def test_training_on_smaller_pictures_than_the_network_is_used_with(finished: Pr
         finished.springfield("train", "--preset", "fast")
         return load_file(finished.path / ".springfield/debug/checkpoint/model.safetensors")
 
-    same, smaller = fast(), fast("train.input_size=24")
+    same, smaller = fast(), fast("train.sizes=[24]")
     assert any(not torch.equal(tensor, smaller[name]) for name, tensor in same.items())
     used = load_checkpoint(finished.path / ".springfield/debug/checkpoint").architecture.input_size
     assert used == 32
     fixed = ("model=small_cnn_mnist", "model.backbone=small_cnn", "model.input_size=28")
     assert (
-        "train.input_size=24: small_cnn cannot take pictures of this size; set it to null, for "
-        "model.input_size=28"
-    ) in finished.springfield("compose", *fixed, "train.input_size=24", status=1)
+        "train.sizes: 24: small_cnn cannot take pictures of this size; leave it out, or take [] "
+        "for model.input_size=28"
+    ) in finished.springfield("compose", *fixed, "train.sizes=[24]", status=1)
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """Labelled frames as batches: for training in a seeded order, for evaluation in order."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,10 +81,10 @@ class Frames(Dataset[tuple[Tensor, Tensor]]):
     ids: list[str]
     labels: NDArray[np.int64]
     """Positions in the list of classes."""
-    size: int
-    """Side of the images in pixels."""
-    augmentation: "Augmentation | None" = None
-    """Applied before resizing; none: the image as it is."""
+    sizes: list[int]
+    """Side of the images in pixels by epoch; the last one also in all after it."""
+    augmentations: "dict[int, Augmentation]" = field(default_factory=dict)
+    """By size, applied before resizing; none: the image as it is."""
     seed: int = 0
     """Of the augmentation, beside epoch and row."""
 
@@ -98,13 +98,14 @@ class Frames(Dataset[tuple[Tensor, Tensor]]):
         return default_collate(images), torch.tensor(labels)
 
     def _image(self, epoch: int, row: int) -> NDArray[np.uint8]:
+        size = self.sizes[min(epoch, len(self.sizes) - 1)]
         if row == PADDING:
-            return np.zeros((self.size, self.size, 3), np.uint8)
+            return np.zeros((size, size, 3), np.uint8)
         store = next(store for store in self.stores if self.ids[row] in store)
         image = store[self.ids[row]]
-        if self.augmentation:
-            image = self.augmentation(image, self.seed, epoch, row)
-        return resize(image, self.size)
+        if self.augmentations:
+            image = self.augmentations[size](image, self.seed, epoch, row)
+        return resize(image, size)
 
 
 @dataclass(eq=False)

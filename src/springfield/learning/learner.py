@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from timm.models import group_modules
 from timm.optim import (
     create_optimizer_v2,
     get_optimizer_class,
@@ -65,7 +66,10 @@ class Learner(pl.LightningModule):
         self.val_metrics = val_metrics
         self.val_scores = CatMetric(nan_strategy="disable")
         """Of each sample, by which epochs are compared."""
-        self.frozen = False
+        self.trunk_learns = True
+        self.frozen = first_layers(model.backbone, params.frozen)
+        for layer in self.frozen:
+            layer.requires_grad_(requires_grad=False)
 
     def means(self, batch: Any) -> dict[str, Tensor]:
         """The mean loss of a training batch, as `loss`, and what else its curves show."""
@@ -85,16 +89,20 @@ class Learner(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Freeze the trunk in the first epochs, batch norm's statistics with it."""
-        if self.frozen != (self.current_epoch < self.params.head_epochs):
-            self.frozen = not self.frozen
-            self._learn_with(trunk=not self.frozen)
-        self.model.train(not self.frozen)
+        if self.trunk_learns != (self.current_epoch >= self.params.head_epochs):
+            self.trunk_learns = not self.trunk_learns
+            self._learn_with(trunk=self.trunk_learns)
+        self.model.train(self.trunk_learns)
+        for layer in self.frozen:
+            layer.eval()
         self.first_bad = torch.full((), -1, device=self.device)
         self.sums: dict[str, Tensor] = {}
 
     def _learn_with(self, *, trunk: bool) -> None:
         for parameter in self.model.trunk_parameters():
             parameter.requires_grad_(trunk)
+        for layer in self.frozen:
+            layer.requires_grad_(requires_grad=False)
         strategy = self.trainer.strategy
         if isinstance(strategy, DDPStrategy):
             # It averages the gradients of what learnt when it was made, and waits for all of them.
@@ -188,6 +196,21 @@ class Learner(pl.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+
+def first_layers(backbone: nn.Module, count: int) -> list[nn.Module]:
+    """The modules of so many layers, from the first on; layers as those whose rates decay.
+
+    Raises:
+        UserError: the network has no more layers than that, or timm does not know them.
+    """
+    if not count:
+        return []
+    matcher: Any = getattr(backbone, "group_matcher", dict)
+    layers = group_modules(backbone, matcher())
+    if count >= len(layers):
+        raise UserError(f"train.frozen={count}: the network has {len(layers)} layers")
+    return [backbone.get_submodule(name) for layer in range(count) for name in layers[layer]]
 
 
 def _optimizer_class(name: str) -> Any:

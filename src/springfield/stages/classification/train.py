@@ -87,7 +87,10 @@ def check(params: "Params") -> None:
     Raises:
         UserError: there is none, or it does not.
     """
-    _classifier(params, ["one", "other"], None)
+    from springfield.learning.learner import first_layers
+
+    classifier = _classifier(params, ["one", "other"], None)
+    first_layers(classifier.backbone, params.train.frozen)
 
 
 def _with_augmented(side: "Side", classes: list[str], augmented: Path) -> "Side":
@@ -102,8 +105,8 @@ def _classifier(params: "Params", classes: list[str], weights: Path | None) -> "
     from springfield.stages.classification.network import Architecture, Classifier, load_backbone
 
     model, auxiliary = params.model, params.train.auxiliary > 0
-    size = params.train.input_size or model.input_size
-    if auxiliary and (model.backbone != "inception_v3" or size < AUXILIARY_SIZE):
+    sizes = params.train.sizes or [model.input_size]
+    if auxiliary and (model.backbone != "inception_v3" or min(sizes) < AUXILIARY_SIZE):
         raise UserError(
             f"train.auxiliary: only inception_v3 from {AUXILIARY_SIZE} pixels on has an auxiliary "
             "head; set it to 0"
@@ -112,7 +115,8 @@ def _classifier(params: "Params", classes: list[str], weights: Path | None) -> "
         model.backbone, model.input_size, model.mean, model.std, classes, model.options
     )
     classifier = Classifier(architecture, model.drop_rate, auxiliary=auxiliary)
-    _check_takes(classifier, size)
+    for size in sizes:
+        _check_takes(classifier, size)
     if weights:
         load_backbone(classifier, weights)
     return classifier
@@ -123,15 +127,14 @@ def _check_takes(model: "Classifier", size: int) -> None:
     import torch
 
     name, own = model.architecture.backbone, model.architecture.input_size
-    mend = f"set it to null, for model.input_size={own}"
-    key, mend = ("train", mend) if size != own else ("model", "null takes the network's own size")
+    key, mend = f"model.input_size={size}", "null takes the network's own size"
+    if size != own:
+        key, mend = f"train.sizes: {size}", f"leave it out, or take [] for model.input_size={own}"
     try:
         with torch.inference_mode():
             model.eval().logits(torch.zeros(1, 3, size, size))
     except (AssertionError, RuntimeError) as error:
-        raise UserError(
-            f"{key}.input_size={size}: {name} cannot take pictures of this size; {mend}"
-        ) from error
+        raise UserError(f"{key}: {name} cannot take pictures of this size; {mend}") from error
 
 
 def _check_learns_from_one(model: "Classifier", size: int, batch_size: int) -> None:
@@ -162,20 +165,21 @@ def _loaders(
     from springfield.images.store import ImageStore
     from springfield.images.transforms import Augmentation
 
-    size = params.train.input_size or params.model.input_size
+    epochs, sizes = params.train.epochs, params.train.sizes or [params.model.input_size]
+    of_epochs = [sizes[epoch * len(sizes) // epochs] for epoch in range(epochs)]
     stores = [ImageStore(paths.images), ImageStore(paths.augmented / "images.arrow")]
-    augmentation = Augmentation(params.augment.online, size) if params.augment.online else None
+    online = params.augment.online
+    augmentations = {size: Augmentation(online, size) for size in sizes} if online else {}
     shares = (params.train.batch_size, part.rank, part.world)
     balance, pieces = params.train.balance, params.train.accumulate
     weights = np.bincount(train.labels)[train.labels] ** np.float64(-balance) if balance else None
     shuffled = Batches(len(train.ids), *shares, weights=weights, seed=params.seed, pieces=pieces)
-    frames = Frames(stores, train.ids, train.labels, size, augmentation, params.seed)
-    whole = Frames(stores[:1], val.ids, val.labels, params.model.input_size)
+    frames = Frames(stores, train.ids, train.labels, of_epochs, augmentations, params.seed)
+    whole = Frames(stores[:1], val.ids, val.labels, [params.model.input_size])
     in_order = Batches(len(val.ids), *shares, pieces=pieces)
     batch = params.train.batch_size // part.world // pieces
     if batch == 1:
-        _check_learns_from_one(classifier, size, params.train.batch_size)
-    pixels = batch * max(size, params.model.input_size) ** 2
+        _check_learns_from_one(classifier, min(sizes), params.train.batch_size)
+    pixels = batch * max(*sizes, params.model.input_size) ** 2
     workers = loaders_with_room(part.workers, 3 * pixels, part.here)
-    epochs = params.train.epochs
     return loader(frames, shuffled, workers, epochs), loader(whole, in_order, workers)
