@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from tables import add, processor, provenance
 
-from springfield.images.archives import labelled
-from springfield.images.formats import Layout
+from springfield.images.reading.archives import labelled
+from springfield.images.reading.formats import Layout
 
 FILES, BYTES = 800, 30_000
 LAYOUT = Layout(r"(?P<class>[^/]+)/[^/]+$")

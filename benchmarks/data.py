@@ -30,13 +30,15 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from springfield.config import load
-from springfield.images.archives import labelled
-from springfield.images.batches import Batches, Frames, loader, read_split
-from springfield.images.formats import Layout
+from springfield.images.dataset import Frames, read_split
+from springfield.images.reading.archives import labelled
+from springfield.images.reading.formats import Layout
 from springfield.images.store import ImageStore
 from springfield.images.transforms import Augmentation
 from springfield.machine.paths import Paths
 from springfield.machine.progress import track
+from springfield.sampling.batches import Batches, loader
+from springfield.stages.classification.params import ClassificationParams
 
 FRAMES, BATCH, ROUNDS = 1000, 50, 7
 PATHS = Paths()
@@ -109,6 +111,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     params = load(Path("params.yaml"))
+    assert isinstance(params, ClassificationParams), "this measures pictures"
     size, online = params.model.input_size, params.augment.online
     _, sides = read_split(PATHS.index, PATHS.split)
     step = max(1, len(sides["train"].ids) // FRAMES)

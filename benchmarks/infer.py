@@ -21,7 +21,7 @@ from rich.table import Table
 from tables import add, processor, provenance
 
 from springfield.config import load
-from springfield.images.batches import read_split, resize
+from springfield.images.dataset import read_split, resize
 from springfield.images.store import ImageStore
 from springfield.machine.paths import Paths
 from springfield.machine.progress import track

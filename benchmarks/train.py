@@ -26,14 +26,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from springfield import pipeline
 from springfield.cli.debug import few_frames_paths
-from springfield.config import Params, load
-from springfield.images.batches import Batches, Frames, loader, read_split
+from springfield.config import load
+from springfield.images.dataset import Frames, read_split
 from springfield.images.store import ImageStore
 from springfield.images.transforms import Augmentation
 from springfield.learning.precision import fitting
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
+from springfield.sampling.batches import Batches, loader
 from springfield.stages.classification.network import Architecture, Classifier
+from springfield.stages.classification.params import ClassificationParams
 
 PATHS = Paths()
 RESULTS = Path("benchmarks/results/train.csv")
@@ -51,7 +53,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 def bare(
-    params: Params, classes: list[str], batches: Iterable[Batch], device: str
+    params: ClassificationParams, classes: list[str], batches: Iterable[Batch], device: str
 ) -> Iterator[int]:
     """The loop that a tutorial would write; after each step, how many images it took."""
     model = params.model
@@ -136,7 +138,7 @@ class Turns:
         self.busy = False
 
 
-def stage(params: Params, steps: int, epochs: int, folder: Path) -> pd.DataFrame:
+def stage(params: ClassificationParams, steps: int, epochs: int, folder: Path) -> pd.DataFrame:
     """The speed of each epoch of the train stage."""
     frames = pd.read_csv(PATHS.split, dtype=str)
     size = params.train.batch_size
@@ -154,7 +156,7 @@ def stage(params: Params, steps: int, epochs: int, folder: Path) -> pd.DataFrame
     return pd.read_csv(paths.training / "speed.csv")
 
 
-def flops(params: Params, classes: list[str]) -> int:
+def flops(params: ClassificationParams, classes: list[str]) -> int:
     """Operations of a training step, an image."""
     model = params.model
     network = Classifier(
@@ -172,6 +174,7 @@ def flops(params: Params, classes: list[str]) -> int:
 def main() -> None:
     """Measure, and note."""
     params = load(Path("params.yaml"))
+    assert isinstance(params, ClassificationParams), "this measures pictures"
     device = params.hardware.device
     input_size = max(params.train.sizes or [params.model.input_size])
     precision = params.train.precision

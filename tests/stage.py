@@ -4,20 +4,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from springfield import pipeline
-from springfield.config import TaskParams, load
-from springfield.images.formats import Layout
+from springfield.config import load
+from springfield.images.reading.formats import Layout
 from springfield.machine.hardware import HardwareParams, Machine
 from springfield.machine.paths import Paths
 from springfield.stages.classification.augment import AugmentParams
+from springfield.stages.classification.params import ClassificationParams
 from springfield.stages.classification.prepare import PrepareParams
 from springfield.stages.download import SourceParams
+from springfield.stages.params import TaskParams
 from springfield.stages.split import SplitParams
 
 from .conftest import REPOSITORY
 
-PARAMS = replace(
-    load(REPOSITORY / "params.yaml"), task=TaskParams("classification", "images"), seed=1
-)
+CHOSEN = load(REPOSITORY / "params.yaml")
+assert isinstance(CHOSEN, ClassificationParams)
+PARAMS = replace(CHOSEN, task=TaskParams("classification", "images"), seed=1)
 CPU = Machine(HardwareParams("cpu", devices=1, nodes=1, workers=1, loggers=[]))
 
 

@@ -23,15 +23,16 @@ from matplotlib.mathtext import MathTextParser
 from mlflow.tracking import MlflowClient
 
 from springfield import pipeline
-from springfield.config import Params, compose, load
-from springfield.images.formats import Layout, labelled_records
-from springfield.images.lettering import lettering
+from springfield.config import compose, load
+from springfield.images.drawing.lettering import lettering
+from springfield.images.reading.formats import Layout, labelled_records
 from springfield.images.store import ImageStore
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
 from springfield.stages.classification import inside
 from springfield.stages.classification.network import Architecture, Classifier, load_checkpoint
+from springfield.stages.classification.params import ClassificationParams
 
 from . import drawn, stage
 from .conftest import REPOSITORY, Project
@@ -54,9 +55,11 @@ def classroom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def chosen(classroom: Path, folder: Path, *overrides: str) -> Params:
+def chosen(classroom: Path, folder: Path, *overrides: str) -> ClassificationParams:
     compose(classroom, folder / "params.yaml", ["hardware=cpu", *overrides])
-    return load(folder / "params.yaml")
+    params = load(folder / "params.yaml")
+    assert isinstance(params, ClassificationParams)
+    return params
 
 
 def classifier(model: str, classes: int = 10) -> Classifier:

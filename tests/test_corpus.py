@@ -23,9 +23,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from springfield.images.archives import labelled
-from springfield.images.decoding import LARGE, decode
-from springfield.images.formats import Layout
+from springfield.images.reading.archives import labelled
+from springfield.images.reading.decoding import LARGE, decode
+from springfield.images.reading.formats import Layout
 from springfield.images.store import ImageStore
 from springfield.machine.errors import UserError
 from springfield.machine.paths import Paths
@@ -326,7 +326,10 @@ def test_no_name_has_a_picture_opened_by_another_program(tmp_path: Path) -> None
     program.write_text(f"#!/bin/sh\ntouch {started}\n")
     program.chmod(0o755)
     (tmp_path / "cat.jpg").write_bytes(saved(pixels(3), "EPS"))
-    code = "import sys, springfield.images.decoding as d; d.decode(open(sys.argv[1], 'rb').read())"
+    code = (
+        "import sys; from springfield.images.reading.decoding import decode; "
+        "decode(open(sys.argv[1], 'rb').read())"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code, tmp_path / "cat.jpg"],
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
@@ -604,7 +607,7 @@ def test_a_large_jpeg_is_decoded_smaller(tmp_path: Path) -> None:
     path = tmp_path / "large.jpg"
     path.write_bytes(saved(pixels(61).resize((12000, 9000)), "JPEG"))
     code = (
-        "import re, sys; from springfield.images.decoding import decode\n"
+        "import re, sys; from springfield.images.reading.decoding import decode\n"
         "status = lambda: open('/proc/self/status').read()\n"
         "most = lambda: int(re.search('VmHWM:\\\\s+([0-9]+)', status())[1])\n"
         "content = open(sys.argv[1], 'rb').read()\n"

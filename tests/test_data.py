@@ -19,13 +19,14 @@ import pytest
 import yaml
 from PIL import Image
 
-from springfield.images.archives import labelled
-from springfield.images.batches import Batches, Frames, loader, read_split
-from springfield.images.formats import Layout
+from springfield.images.dataset import Frames, read_split
+from springfield.images.reading.archives import labelled
+from springfield.images.reading.formats import Layout
 from springfield.images.store import ImageStore, write_images
 from springfield.images.transforms import Augmentation
 from springfield.machine.errors import UserError
 from springfield.machine.paths import Paths
+from springfield.sampling.batches import Batches, loader
 from springfield.sources.cast import CAST
 from springfield.sources.sample import draw_sample
 from springfield.stages.classification.augment import AugmentParams, OfflineParams

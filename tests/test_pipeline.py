@@ -23,6 +23,7 @@ from scipy.special import softmax
 
 from springfield.artifacts.card import model_card
 from springfield.images.store import ImageStore
+from springfield.stages.classification.export import CARD, HUB_METRICS, HUB_TASK
 from springfield.stages.classification.network import load_checkpoint
 
 from .conftest import GIT, Project
@@ -165,7 +166,7 @@ def test_the_card_shows_any_name_as_it_is(done: Project) -> None:
     chosen = yaml.safe_load((done.path / "params.yaml").read_text())
     chosen["data"]["about"]["title"] = "<b>pets</b>"
     frames = {"train": 1, "val": 1, "test": 1}
-    card = model_card(chosen, described, scores, report, frames)
+    card = model_card(CARD, HUB_TASK, HUB_METRICS, chosen, described, scores, report, frames)
     assert "| &lt;script&gt;\\|\\[x\\](http:\\//evil.example)\\\\x1b | " in card
     assert "Data: &lt;b&gt;pets&lt;/b&gt;, licence" in card.replace("; ", ", ")
     assert f"| {row['n']} | unknown |" in card

@@ -19,8 +19,8 @@ from mlflow.tracking import MlflowClient
 from springfield.artifacts.registered import HASH
 from springfield.files import sha256
 from springfield.machine.errors import UserError
-from springfield.tracking.registry import COMPARED, PREDICTIONS, compare, promote
-from springfield.tracking.run import open_run
+from springfield.tracking.registry import PREDICTIONS, compare, promote
+from springfield.tracking.run import PRIMARY, open_run
 
 from .conftest import Project, mlflow_server
 
@@ -49,11 +49,13 @@ def version(
     client = MlflowClient(store)
     run_id = client.create_run("0").info.run_id
     client.log_param(run_id, "optimizer.lr", lr)
-    for name in COMPARED:
-        client.log_metric(run_id, f"test_{name}", right / frames if score is None else score)
+    client.log_metric(run_id, "test_accuracy", right / frames if score is None else score)
+    client.set_tag(run_id, PRIMARY, "accuracy higher")
     ids = [f"{i:03d}" for i in range(frames)]
     named = np.where(np.arange(frames) < right, "cat", "dog")
-    table = pd.DataFrame({"id": ids, "group": ids, "class": "cat", "predicted": named})
+    scores = (named == "cat").astype(int)
+    columns = {"id": ids, "group": ids, "score": scores, "class": "cat", "predicted": named}
+    table = pd.DataFrame(columns)
     client.log_text(run_id, table.to_csv(index=False), PREDICTIONS)
     run = client.get_run(run_id)
     ONNX.write_text(f"{right} {lr} {frames}")

@@ -4,6 +4,7 @@ import fnmatch
 import json
 import re
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 
@@ -24,10 +25,13 @@ EDITS = {
     f"{CODE}/sources/[!_]*": ["download"],
     f"{CODE}/sources/mirror.py": ["download"],
     f"{CODE}/stages/download.py": ["download"],
-    f"{CODE}/images/archives.py": ["download", "prepare"],
-    f"{CODE}/images/formats.py": ["prepare"],
+    f"{CODE}/images/reading/archives.py": ["download", "prepare"],
+    f"{CODE}/images/reading/formats.py": ["prepare"],
     f"{TASK}/prepare.py": ["prepare"],
-    f"{CODE}/pages/data*": ["prepare"],
+    f"{CODE}/pages/*": ["prepare", "evaluate"],
+    f"{CODE}/images/drawing/*": ["prepare", "augment", "evaluate"],
+    f"{CODE}/images/store.py": ["prepare", "augment", *TRAINED],
+    f"{CODE}/sampling/sides.py": ["augment", *TRAINED],
     f"{CODE}/stages/split.py": ["split"],
     f"{TASK}/augment.py": ["augment"],
     f"{CODE}/images/transforms.py": ["augment", "train"],
@@ -40,7 +44,6 @@ EDITS = {
     f"{TASK}/plots.py": ["evaluate"],
     f"{TASK}/scores.py": ["evaluate"],
     f"{TASK}/evaluate.py": ["evaluate"],
-    f"{CODE}/pages/mistakes*": ["evaluate"],
     f"{TASK}/export.py": ["export"],
     f"{CODE}/artifacts/card*": ["export"],
     "conf": ["config"],
@@ -91,7 +94,11 @@ def edited(done: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     for name in names:
         with (project.path / name).open("a") as file:
             file.write("\n# a comment\n")
-    return {name: set() for name in names} | status(project)
+    found = status(project)
+    above = {name: (name, *(str(path) for path in Path(name).parents)) for name in names}
+    return {
+        name: set[str]().union(*(found.get(path, ()) for path in above[name])) for name in names
+    }
 
 
 @pytest.mark.parametrize("files", EDITS)
@@ -104,7 +111,7 @@ def test_an_edit_concerns_these_stages(files: str, edited: dict[str, set[str]]) 
 def test_no_other_code_trains(edited: dict[str, set[str]]) -> None:
     trains = {name for name, stages in edited.items() if "train" in stages}
     rooms = {path.removeprefix(f"{CODE}/").split("/")[0] for path in trains}
-    assert rooms == {"files.py", "images", "learning", "scoring", "stages"}
+    assert rooms == {"files.py", "images", "learning", "sampling", "scoring", "stages"}
 
 
 @pytest.mark.parametrize("override", PARAMS)

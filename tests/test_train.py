@@ -23,6 +23,7 @@ from springfield.artifacts.onnx_files import check_batches, open_onnx, quantize,
 from springfield.config import compose, load
 from springfield.files import RemoteFile
 from springfield.learning import precision
+from springfield.learning.checkpoint import save_checkpoint, trained_in
 from springfield.learning.fit import share_batch_norm
 from springfield.learning.selection import is_better
 from springfield.machine.errors import UserError
@@ -35,9 +36,8 @@ from springfield.stages.classification.network import (
     Probabilities,
     load_backbone,
     load_checkpoint,
-    save_checkpoint,
-    trained_in,
 )
+from springfield.stages.classification.params import ClassificationParams
 
 from . import test_classroom
 from .conftest import REPOSITORY, SHARED, Project
@@ -151,11 +151,15 @@ def test_a_network_of_timm_brings_its_own_input(
 ) -> None:
     overrides = ["model=timm", f"model.backbone={backbone}"]
     compose(REPOSITORY, tmp_path / "params.yaml", overrides, pipeline.check)
-    model = load(tmp_path / "params.yaml").model
+    params = load(tmp_path / "params.yaml")
+    assert isinstance(params, ClassificationParams)
+    model = params.model
     assert (model.input_size, model.mean[0]) == (size, mean)
     said = [*overrides, "model.input_size=32", "model.std=[1,1,1]"]
     compose(REPOSITORY, tmp_path / "params.yaml", said)
-    model = load(tmp_path / "params.yaml").model
+    params = load(tmp_path / "params.yaml")
+    assert isinstance(params, ClassificationParams)
+    model = params.model
     assert (model.input_size, model.mean[0], model.std[0]) == (32, mean, 1)
 
 

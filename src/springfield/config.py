@@ -5,28 +5,26 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
 import yaml
 from flatten_dict import flatten
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import TypeAdapter, ValidationError
 
-from springfield.images.formats import Layout
-from springfield.learning.recipe import OptimizerParams, TrainParams
 from springfield.machine.errors import UserError
-from springfield.machine.hardware import HardwareParams
-from springfield.stages.classification.augment import AugmentParams
-from springfield.stages.classification.evaluate import EvaluateParams
-from springfield.stages.classification.export import ExportParams
-from springfield.stages.classification.prepare import PrepareParams
-from springfield.stages.classification.train import ModelParams
-from springfield.stages.download import SourceParams
-from springfield.stages.split import SplitParams
+from springfield.stages.classification.params import ClassificationParams
+from springfield.stages.forecasting.params import ForecastingParams
 
+Params = ClassificationParams | ForecastingParams
+"""All of `params.yaml`: those of its task."""
+TASKS: dict[str, type[Params]] = {
+    "classification": ClassificationParams,
+    "forecasting": ForecastingParams,
+}
 CURRENT = re.compile(r"^(  - experiment: )(\S+)", re.MULTILINE)
 """The line of `conf/config.yaml` that names the current experiment."""
 ARCHIVE = re.compile(r"\.(zip|tgz|tar(\.\w+)?)$", re.IGNORECASE)
@@ -34,60 +32,6 @@ NOTHING = "nothing"
 """Said of a key that is not there."""
 INPUT = ("input_size", "mean", "std")
 """What timm knows of a network."""
-Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
-"""Letters, digits, and `_.-`: it becomes a part of names in MLflow."""
-
-
-@dataclass
-class TaskParams:
-    """What is learnt."""
-
-    name: Literal["classification"]
-    """A folder of `stages/`."""
-    samples: Literal["images"]
-    """The package that knows its samples."""
-
-
-@dataclass
-class AboutParams:
-    """What the model's card says of a data set."""
-
-    title: Annotated[str, Field(min_length=1)]
-    license: Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")]
-    """As model hubs name it."""
-    url: Annotated[str, Field(pattern="^https?://")] | None
-
-
-@dataclass
-class DataParams:
-    """A data set."""
-
-    name: Name
-    about: AboutParams
-    watch: Annotated[str, Field(min_length=1)]
-    """A local file or folder whose changes are noticed."""
-    source: SourceParams
-    layout: Annotated[list[Layout], Field(min_length=1)]
-
-
-@with_config(ConfigDict(extra="forbid", allow_inf_nan=False))
-@dataclass
-class Params:
-    """All of `params.yaml`. Each field's type says its range, which is checked before any work."""
-
-    experiment: Name
-    task: TaskParams
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
-    data: DataParams
-    prepare: PrepareParams
-    split: SplitParams
-    augment: AugmentParams
-    model: ModelParams
-    optimizer: OptimizerParams
-    train: TrainParams
-    evaluate: EvaluateParams
-    export: ExportParams
-    hardware: HardwareParams
 
 
 class _Only:
@@ -158,8 +102,10 @@ def _fill(content: dict[str, Any]) -> None:
 
 def _checked(content: dict[str, Any], where: str) -> Params:
     _fill(content)
+    task = content.get("task")
+    kind = TASKS.get(task.get("name", "") if isinstance(task, dict) else "", ClassificationParams)
     try:  # of JSON, objects may become dataclasses although nothing else is converted
-        return TypeAdapter(Params).validate_json(json.dumps(content, default=str), strict=True)
+        return TypeAdapter(kind).validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
         problems = error.errors()
     for problem in problems:
@@ -177,10 +123,15 @@ def _checked(content: dict[str, Any], where: str) -> Params:
 
 def _key(place: tuple[str | int, ...]) -> str:
     """The dotted key of a place that pydantic names, without which part of a union it tried."""
-    key, known = ".".join(map(str, place)), set(_keys(Params))
+    key, known = ".".join(map(str, place)), set(_known())
     while key and re.sub(r"\.\d+", "", key) not in known:
         key = key.rpartition(".")[0]
     return key
+
+
+def _known() -> list[str]:
+    """The dotted keys that there are, of any task."""
+    return list(dict.fromkeys(key for kind in TASKS.values() for key in _keys(kind)))
 
 
 def _keys(kind: Any, prefix: str = "") -> Iterator[str]:
@@ -194,7 +145,7 @@ def _keys(kind: Any, prefix: str = "") -> Iterator[str]:
 
 def _unknown_key(key: str) -> str:
     """What to say of it: the nearest right one, first of all one that ends in the same word."""
-    known = list(_keys(Params))
+    known = _known()
     plain, last = re.sub(r"\.\d+", "", key), key.split(".")[-1]
     same = [right for right in known if right.split(".")[-1] == last]
     return f"unknown key '{key}'; {_near(plain, same or known)}"

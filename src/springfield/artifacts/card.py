@@ -7,10 +7,11 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from springfield.artifacts.text import markdown
 
-TEMPLATE = Path(__file__).with_name("card.md.jinja")
-
 
 def model_card(
+    template: Path,
+    task_type: str,
+    metrics: dict[str, str],
     chosen: dict[str, Any],
     description: dict[str, Any],
     scores: dict[str, Any],
@@ -20,6 +21,9 @@ def model_card(
     """The card, as Markdown.
 
     Args:
+        template: of its text.
+        task_type: as model hubs name it.
+        metrics: scores that they list, by the names that they have for them.
         chosen: the params that it was made with.
         description: the content of `model.json`.
         scores: the content of `metrics.json`.
@@ -28,8 +32,8 @@ def model_card(
     """
     name = f"springfield-{chosen['data']['name']}"
     card = ModelCard.from_template(
-        _front(name, chosen, description["metrics"]),
-        str(TEMPLATE),
+        _front(name, task_type, metrics, chosen, description["metrics"]),
+        str(template),
         **chosen,
         name=name,
         markdown=markdown,
@@ -41,26 +45,32 @@ def model_card(
     return f"{card}\n"
 
 
-def _front(name: str, chosen: dict[str, Any], metrics: dict[str, Any]) -> ModelCardData:
+def _front(
+    name: str,
+    task_type: str,
+    metrics: dict[str, str],
+    chosen: dict[str, Any],
+    scores: dict[str, Any],
+) -> ModelCardData:
     """What a hub reads before the text."""
     data = chosen["data"]
     results = [
         EvalResult(
-            task_type="image-classification",
+            task_type=task_type,
             dataset_type=data["name"],
             dataset_name=data["about"]["title"],
             dataset_split=side,
             metric_type=metric,
-            metric_value=round(value, 4),
+            metric_value=round(found[score], 4),
         )
-        for side, found in metrics.items()
-        for metric, value in (("accuracy", found["accuracy"]), ("f1", found["macro_f1"]))
+        for side, found in scores.items()
+        for metric, score in metrics.items()
     ]
     return ModelCardData(
         model_name=name,
         license=data["about"]["license"],
         library_name="onnx",
-        pipeline_tag="image-classification",
+        pipeline_tag=task_type,
         tags=["springfield", chosen["model"]["backbone"]],
         eval_results=results,
     )

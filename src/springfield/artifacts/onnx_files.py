@@ -5,6 +5,7 @@ They take raw pixels (`image`: uint8, N x H x W x 3, RGB, any size) and give `pr
 """
 
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,33 @@ def write_static_onnx(
     _export(network, torch.zeros(shape), ("pixels", "logits"), opset, path, metadata)
 
 
+def write_series_onnx(
+    network: Any, values: NDArray[np.float32], opset: int, path: Path, metadata: dict[str, str]
+) -> None:
+    """Write a network from `values` (N x window) to `quantiles` (N x horizon x Q) in fp32."""
+    import torch
+
+    batch = torch.export.Dim("batch")
+    example = torch.from_numpy(np.repeat(values[:1], 2, axis=0))
+    _export(
+        network, example, ("values", "quantiles"), opset, path, metadata,
+        dynamic_shapes=({0: batch},),
+    )  # fmt: skip
+
+
+def quantize_dynamic(source: Path, path: Path, metadata: dict[str, str]) -> None:
+    """Weights of recurrent and linear layers in int8; activations are quantised as they come."""
+    from onnxruntime import quantization
+
+    plain = onnx.load(source)
+    del plain.graph.value_info[:]  # the exporter's name sizes that quantisation changes
+    quantization.shape_inference.add_pre_process_metadata(plain)  # or it advises to do so
+    with tempfile.TemporaryDirectory() as folder:
+        quantized = Path(folder) / "int8.onnx"
+        quantization.quantize_dynamic(plain, quantized, per_channel=True)
+        _save(onnx.load(quantized), path, metadata)
+
+
 def _export(
     network: Any,
     example: Any,
@@ -60,16 +88,19 @@ def _export(
 ) -> None:
     import torch
 
-    program = torch.onnx.export(
-        network,
-        (example,),
-        input_names=[names[0]],
-        output_names=[names[1]],
-        opset_version=opset,
-        dynamo=True,
-        **shapes,
-        verbose=False,
-    )
+    with warnings.catch_warnings():  # of how an LSTM keeps its weights
+        warnings.filterwarnings("ignore", "The tensor attributes", UserWarning)
+        warnings.filterwarnings("ignore", "_check_is_size", FutureWarning)
+        program = torch.onnx.export(
+            network,
+            (example,),
+            input_names=[names[0]],
+            output_names=[names[1]],
+            opset_version=opset,
+            dynamo=True,
+            **shapes,
+            verbose=False,
+        )
     assert program is not None
     _save(program.model_proto, path, metadata)
     onnx.checker.check_model(str(path), full_check=True)

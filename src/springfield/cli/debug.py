@@ -17,6 +17,8 @@ from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
 from springfield.machine.progress import console
+from springfield.stages.classification.params import ClassificationParams
+from springfield.stages.forecasting.params import ForecastingParams
 
 FOLDER = Path(".springfield/debug")
 FRAMES, STEPS = 64, 240
@@ -37,8 +39,13 @@ def debug(preset: Literal["overfit", "profile", "fast"], params: Params, machine
         UserError: with `overfit`, not all frames were learnt.
     """
     shutil.rmtree(FOLDER, ignore_errors=True)
-    params, frames = _few(preset, params)
-    paths = few_frames_paths(FOLDER, frames)
+    frames = pd.DataFrame()
+    if isinstance(params, ForecastingParams):
+        params = _few_batches(preset, params)
+        paths = replace(Paths(), checkpoint=FOLDER / "checkpoint", training=FOLDER / "train")
+    else:
+        params, frames = _few(preset, params)
+        paths = few_frames_paths(FOLDER, frames)
     one = replace(
         machine, hardware=replace(machine.hardware, devices=1, nodes=1), work=FOLDER / "work"
     )
@@ -81,7 +88,19 @@ def few_frames_paths(folder: Path, frames: pd.DataFrame) -> Paths:
     return own
 
 
-def _few(preset: str, params: Params) -> tuple[Params, pd.DataFrame]:
+def _few_batches(preset: str, params: ForecastingParams) -> ForecastingParams:
+    """An epoch of a few batches; a series has no samples that could be taken out of it."""
+    if preset == "overfit":
+        raise UserError("--preset overfit is for classifiers; look at train_loss of a few epochs")
+    size = 8 if preset == "profile" else 2
+    values = int((pd.read_csv(Paths().split, dtype=str)["split"] == "train").sum())
+    batches = max(1, (values - params.model.input_size) // params.train.batch_size)
+    share = min(1.0, size / batches)
+    recipe = replace(params.train, epochs=1, patience=0, max_minutes=0.0, limit_batches=share)
+    return replace(params, train=recipe)
+
+
+def _few(preset: str, params: ClassificationParams) -> tuple[ClassificationParams, pd.DataFrame]:
     """What a preset trains with, and on which frames."""
     frames = pd.read_csv(Paths().split, dtype=str)[["id", "split", "group"]]
     train = frames[frames["split"] == "train"].sample(frac=1, random_state=params.seed)

@@ -1,6 +1,7 @@
 """`springfield experiments`: DVC's experiments by their scores, in a table that fits."""
 
 import csv
+import math
 import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -13,7 +14,11 @@ from springfield.artifacts.text import terminal
 from springfield.cli.workspace import PARAMS, ROOT
 from springfield.machine.errors import UserError
 
-SCORES = ("val.accuracy", "val.macro_f1", "test.accuracy", "test.macro_f1")
+SCORES = {
+    "classification": ("val.accuracy", "val.macro_f1", "test.accuracy", "test.macro_f1"),
+    "forecasting": ("val.rmse", "val.mae", "test.rmse", "test.mae"),
+}
+LESS_IS_BETTER = {"forecasting"}
 
 
 def experiments(
@@ -22,28 +27,34 @@ def experiments(
         bool, typer.Option("--all", help="Those of all commits, not of the current one only")
     ] = False,
 ) -> None:
-    """What each experiment changed, its accuracy and macro-F1; the best on val first."""
+    """What each experiment changed, its scores on val and test; the best on val first."""
     from dvc.api import exp_show
+
+    from springfield.config import load
 
     if not (ROOT / ".git").exists():
         raise UserError("DVC keeps experiments in Git, and here is none: run 'git init'")
-    rows = list(_rows(exp_show(num=-1 if everywhere else 1)))
-    rows.sort(key=lambda row: [-row.get(score, -1.0) for score in SCORES])
+    task = load(PARAMS).task.name
+    shown_scores, sign = SCORES[task], 1 if task in LESS_IS_BETTER else -1
+    rows = list(_rows(exp_show(num=-1 if everywhere else 1), shown_scores))
+    rows.sort(key=lambda row: [sign * row.get(score, sign * math.inf) for score in shown_scores])
     if as_csv:
-        head = ("experiment", "commit", "changed", *SCORES, "state")
+        head = ("experiment", "commit", "changed", *shown_scores, "state")
         writer = csv.DictWriter(sys.stdout, head, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows({**row, "changed": " ".join(row["changed"])} for row in rows)
         return
-    table = Table("experiment", Column("changed", overflow="fold"), "val", "F1", "test", "F1")
+    second = "MAE" if task in LESS_IS_BETTER else "F1"
+    columns = ("val", second, "test", second)
+    table = Table("experiment", Column("changed", overflow="fold"), *columns)
     for row in rows:
-        scores = [f"{row[score]:.4f}" if score in row else "" for score in SCORES]
+        scores = [f"{row[score]:.4f}" if score in row else "" for score in shown_scores]
         scores[0] = scores[0] or row["state"].lower()
         table.add_row(row["experiment"], "\n".join(map(terminal, row["changed"])), *scores)
     Console().print(table)
 
 
-def _rows(shown: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _rows(shown: list[dict[str, Any]], of: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     """The experiments among what DVC shows, and the current commit."""
     import pandas as pd
 
@@ -57,7 +68,7 @@ def _rows(shown: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
                 continue
         assert commit  # what is derived from one comes after it
         changed = [f"{key}={_plain(row[key])}" for key in params if row.get(key) != commit.get(key)]
-        scores = {s: row[s] for s in SCORES if pd.notna(row.get(s))}
+        scores = {s: row[s] for s in of if pd.notna(row.get(s))}
         yield {
             "experiment": row["Experiment"] or row["rev"],
             "commit": commit["rev"],

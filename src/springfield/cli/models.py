@@ -1,6 +1,7 @@
 """Commands for a trained model: predict, explain, compare, promote, pull, show."""
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from springfield.machine.errors import UserError
 from springfield.machine.progress import console
 
 if TYPE_CHECKING:
+    from springfield.serving.predict import Predictor
     from springfield.tracking.registry import Comparison
 
 WEB = Path("web")
@@ -27,18 +29,39 @@ app = typer.Typer()
 
 @app.command(rich_help_panel=PANEL)
 def predict(
-    pictures: Annotated[list[Path], typer.Argument(help="Files, folders, or - for standard input")],
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILES...", help="Pictures, folders, or - for standard input; of a series CSVs"
+        ),
+    ],
     model: Annotated[Path, typer.Option(help="What 'springfield export' wrote")] = PATHS.onnx,
     top: Annotated[int, typer.Option(min=1, help="So many classes of each picture")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all decimals")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw a forecast into this picture")] = None,
 ) -> None:
-    """Name what pictures show; a picture that cannot be read does not stop the others."""
+    """Name what pictures show, or say how a series goes on, as the model does the one or the other.
+
+    A picture that cannot be read does not stop the others.
+    """
+    from springfield.serving.predict import ForecasterError, Predictor
+
+    try:
+        predictor = Predictor(model)
+    except ForecasterError:
+        from springfield.cli.forecast import forecast
+
+        forecast(model, pictures, plot, as_json=as_json)
+    else:
+        _name(predictor, pictures, top, as_json=as_json)
+
+
+def _name(predictor: "Predictor", pictures: list[Path], top: int, *, as_json: bool) -> None:
     from rich.table import Column, Table
 
     from springfield.machine.progress import track
-    from springfield.serving.predict import Predictor, find_pictures
+    from springfield.serving.predict import find_pictures
 
-    predictor = Predictor(model)
     found = []
     for path in track(find_pictures(pictures), "Predicting"):
         name = os.fsencode(path).decode(errors="backslashreplace")
@@ -148,15 +171,15 @@ def _tell_comparison(found: "Comparison") -> None:
         table.add_row(terminal(key), terminal(before), terminal(after))
     table.add_section()
     for name, score in new.scores.items():
-        gain = score - old.scores[name]
-        table.add_row(f"test {name}", f"{old.scores[name]:.4f}", f"{score:.4f}", f"{gain:+.4f}")
+        was = old.scores.get(name, math.nan)
+        table.add_row(f"test {name}", f"{was:.4f}", f"{score:.4f}", f"{score - was:+.4f}")
     Console().print(table)
     if found.p is None:
         console.print("tested on different frames: these scores cannot be compared")
     else:
         console.print(
-            f"{len(new.predictions)} test frames, paired permutation test of the accuracy by "
-            f"shots: p = {found.p:.2g}"
+            f"{len(new.predictions)} test samples, paired permutation test of the {new.primary} by "
+            f"groups: p = {found.p:.2g}"
         )
         if old.number != new.number:
             console.print(

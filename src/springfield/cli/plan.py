@@ -14,9 +14,10 @@ from hydra.errors import HydraException
 from pydantic import ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError, with_config
 
 from springfield.cli.workspace import WORKSPACE
-from springfield.config import NOTHING, Name, difference, read
+from springfield.config import NOTHING, difference, read
 from springfield.files import atomic
 from springfield.machine.errors import UserError
+from springfield.stages.params import Name
 
 if TYPE_CHECKING:
     import optuna

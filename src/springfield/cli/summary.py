@@ -1,6 +1,7 @@
 """What the last run reached."""
 
 import json
+from typing import Any
 
 from rich.table import Table
 
@@ -9,12 +10,11 @@ from springfield.cli.workspace import PATHS
 from springfield.machine.errors import UserError
 from springfield.machine.progress import console
 
-NAMES = {
-    "val": "val",
-    "test": "test",
-    "official_test": "official test",
-    "baseline": "test, logistic regression on pixels",
-}
+SIDES = {"val": "val", "test": "test", "official_test": "official test"}
+CLASSIFIER = {"accuracy": "accuracy", "macro_f1": "macro-F1", "macro_f1_10": "of 10+\nframes"}
+"""Columns of the table."""
+FORECASTER = {"rmse": "RMSE", "mean_rmse": "mean of\neach", "mae": "MAE"}
+SIMPLE = ("last_value", "seasonal_naive", "holt_winters")
 FILES = {
     "model": PATHS.onnx,
     "int8": PATHS.int8,
@@ -22,9 +22,25 @@ FILES = {
     "data": PATHS.data_page,
     "mistakes": PATHS.evaluation / "mistakes.html",
     "confusion": PATHS.evaluation / "confusion.png",
+    "forecasts": PATHS.evaluation / "forecasts.png",
     "curves": PATHS.evaluation / "curves.png",
     "copies": PATHS.augment_picture,
 }
+
+
+def _rows(metrics: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """The rows of the table, and its columns, of any task."""
+    rows = {name: metrics[side] for side, name in SIDES.items() if side in metrics}
+    baseline = metrics.get("baseline", {})
+    if metrics["primary"]["name"] == "accuracy":
+        if baseline:
+            rows["test, logistic regression on pixels"] = baseline
+        return rows, CLASSIFIER
+    for name in SIMPLE:
+        own = {key.removeprefix(f"{name}_"): value for key, value in baseline.items()}
+        if baseline:
+            rows[f"test, {name.replace('_', ' ')}"] = own
+    return rows, FORECASTER
 
 
 def summary() -> None:
@@ -34,19 +50,18 @@ def summary() -> None:
         metrics = json.loads(PATHS.metrics.read_text())
     except FileNotFoundError as error:
         raise UserError(f"{PATHS.metrics} does not exist; run 'dvc repro' first") from error
-    columns = {"accuracy": "accuracy", "macro_f1": "macro-F1", "macro_f1_10": "of 10+\nframes"}
-    table = Table("", "frames", *columns.values())
-    for side, name in NAMES.items():
-        if scores := metrics.get(side):
-            values = [scores.get(column) for column in columns]
-            shown = ["unknown" if value is None else f"{value:.4f}" for value in values]
-            table.add_row(name, str(scores.get("n", "")), *shown)
+    rows, columns = _rows(metrics)
+    table = Table("", "samples", *columns.values())
+    for name, scores in rows.items():
+        values = [scores.get(column) for column in columns]
+        shown = ["unknown" if value is None else f"{value:.4g}" for value in values]
+        table.add_row(name, str(scores.get("n", "")), *shown)
     console.print(table)
     for name, path in FILES.items():
         if path.is_file():
             size = f" ({path.stat().st_size / 1e6:.1f} MB)" if path.suffix == ".onnx" else ""
             console.print(f"{name:10}{path}{size}")
-    if not all(path.is_file() for path in FILES.values()):
+    if not all(path.is_file() for path in (PATHS.onnx, PATHS.int8, PATHS.card)):
         console.print("          the others are missing: 'dvc pull' or 'dvc repro' brings them")
     console.print("""\
 next      make app                             name pictures in the browser

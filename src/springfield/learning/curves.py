@@ -6,6 +6,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 
+def _is_score(column: str) -> bool:
+    return column.startswith(("train_", "val_")) and not column.endswith(("_loss", "val_score"))
+
+
 def curves_plot(training: Path, path: Path) -> None:
     """Draw loss, scores, learning rates, speed and waiting by epoch.
 
@@ -15,9 +19,9 @@ def curves_plot(training: Path, path: Path) -> None:
     """
     metrics, speed = (pd.read_csv(training / f"{name}.csv") for name in ("metrics", "speed"))
     table = metrics.merge(speed, on="epoch")
-    panels = {
+    panels: dict[str, list[str]] = {
         "loss": ["train_loss", "val_loss"],
-        "score": ["train_accuracy", "val_accuracy", "val_macro_f1"],
+        "score": [name for name in metrics.columns if _is_score(name)],
         "learning rate": ["lr", "lr_first_layer"],
         "images per second": ["images_per_second"],
         "share of time waiting for data": ["waiting_share"],

@@ -26,7 +26,6 @@ from timm.layers import convert_sync_batchnorm
 from torch import nn
 
 from springfield.files import atomic, write_json
-from springfield.images.batches import Loader
 from springfield.learning.ema import MovingAverage
 from springfield.learning.history import History
 from springfield.learning.learner import Learner, Network
@@ -39,6 +38,7 @@ from springfield.machine.hardware import Machine
 from springfield.machine.launch import by_slurm, processes
 from springfield.machine.progress import console
 from springfield.machine.resume import Checkpoints, epoch_of
+from springfield.sampling.batches import Loader
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from timm.optim import (
     get_optimizer_class,
     list_optimizers,
     param_groups_layer_decay,
+    param_groups_weight_decay,
 )
 from torch import Tensor, nn
 from torchmetrics import CatMetric, MeanMetric, MetricCollection
@@ -29,7 +30,7 @@ class Network(Protocol):
     """What a task's network has."""
 
     backbone: nn.Module
-    """Of timm: layer by layer its rates decay."""
+    """Layer by layer its rates decay, where timm knows its layers."""
 
     def trunk_parameters(self) -> Iterable[nn.Parameter]:
         """All but those of the head."""
@@ -173,11 +174,13 @@ class Learner(pl.LightningModule):
             UserError: no such optimiser.
         """
         chosen = self.optimizer
-        groups = param_groups_layer_decay(
-            self.model.backbone, chosen.weight_decay, layer_decay=chosen.layer_decay
-        )
+        backbone, decay = self.model.backbone, chosen.weight_decay
+        if chosen.layer_decay < 1:
+            groups = param_groups_layer_decay(backbone, decay, layer_decay=chosen.layer_decay)
+        else:
+            groups = param_groups_weight_decay(backbone, decay)
         for group in groups:
-            group["lr"] = chosen.lr * group.pop("lr_scale")
+            group["lr"] = chosen.lr * group.pop("lr_scale", 1.0)
         # On CPUs a fused step takes a quarter of the time. With a scaled loss it cannot be clipped.
         can = "fused" in inspect.signature(_optimizer_class(chosen.name)).parameters
         scaled = self.trainer.precision == "16-mixed"

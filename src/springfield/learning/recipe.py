@@ -25,7 +25,7 @@ class OptimizerParams:
 
 @dataclass
 class TrainParams:
-    """How long and on what."""
+    """How long and on what; a task may have more."""
 
     epochs: PositiveInt
     max_minutes: NonNegativeFloat
@@ -44,19 +44,6 @@ class TrainParams:
     """Epochs at the start in which only the head learns."""
     frozen: NonNegativeInt
     """Layers, from the first one on, that keep the weights they come with, which is faster."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    mixup: NonNegativeFloat
-    """Alpha of the Beta distribution by which pictures are mixed; 0: never."""
-    cutmix: NonNegativeFloat
-    """The same for pasting a piece of one picture into another; with both, each batch draws one."""
-    auxiliary: NonNegativeFloat
-    """Weight of the loss of Inception's auxiliary head (299 pixels or more); 0: no such head."""
-    sizes: list[Annotated[int, Field(ge=8, le=4096)]]
-    """Sides in pixels of what the network sees in training, each in an equal part of the epochs;
-    none: the model's. Smaller is faster and can be better: crops show things larger than the whole
-    picture does (Touvron et al., 2019), and a network may begin small (Tan and Le, 2021)."""
-    balance: Annotated[float, Field(ge=0, le=1)]
-    """0: each frame once an epoch; 1: each class as often as the others; between: between."""
     ema: Annotated[float, Field(ge=0, lt=1)]
     """Decay of the average of the weights, which is what is validated and kept; 0: no average."""
     patience: NonNegativeInt

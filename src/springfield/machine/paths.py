@@ -10,6 +10,7 @@ class Paths:
 
     raw: Path = Path("data/raw")
     images: Path = Path("data/prepared/images.arrow")
+    series: Path = Path("data/prepared/series.arrow")
     index: Path = Path("data/prepared/index.csv")
     data_page: Path = Path("reports/data.html")
     data_report: Path = Path("reports/data.json")

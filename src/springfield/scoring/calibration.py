@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
+from scipy.stats import norm, t
 
 from springfield.scoring.intervals import lower_bound
 
@@ -121,3 +122,23 @@ def threshold(
     last = np.append(np.diff(ordered) < 0, True)
     good = np.flatnonzero(reached & last)
     return float(ordered[good[-1] if len(good) else 0]), False
+
+
+def widening(
+    distances: NDArray[np.float64], level: float, blocks: int, *, least: float = 0.0
+) -> float:
+    """By what the half-widths of intervals are multiplied, so that they hold what they promise.
+
+    Split conformal prediction (Romano et al., 2019, "Conformalized quantile regression"), with a
+    factor in place of their summand: it keeps wide what is wide. Errors of one block are no
+    independent draws, and of few blocks nobody knows the spread: Student's t tells how much less.
+
+    Args:
+        distances: of held-out values from the median, in half-widths of the interval.
+        level: the share of values that it promises to hold.
+        blocks: how many parts of these values are independent, about.
+        least: the factor of a narrower interval, below which this one cannot be.
+    """
+    share = min(1.0, level * (1 + 1 / len(distances)))
+    unknown = t.ppf((1 + level) / 2, max(1, blocks - 1)) / norm.ppf((1 + level) / 2)
+    return max(least, float(unknown * np.quantile(distances, share, method="higher")))

@@ -9,11 +9,33 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from springfield.artifacts.text import terminal
-from springfield.images.decoding import decode
-from springfield.images.names import is_hidden, looks_like_picture
+from springfield.images.reading.decoding import decode
+from springfield.images.reading.names import is_hidden, looks_like_picture
 from springfield.machine.errors import UserError
 from springfield.machine.progress import console
 from springfield.sources.folder import inside
+
+
+def open_model(path: Path, threads: int = 0) -> tuple[onnxruntime.InferenceSession, dict[str, str]]:
+    """An ONNX file, and what it says of itself.
+
+    Raises:
+        UserError: no such file, or a damaged one.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; 'dvc pull' or 'springfield pull' brings it")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime has a class of its own for each kind of damage
+        raise UserError(f"{path} is damaged, or no ONNX file: pull it again") from error
+    return session, session.get_modelmeta().custom_metadata_map
+
+
+class ForecasterError(UserError):
+    """The model is one of series."""
 
 
 class Predictor:
@@ -28,18 +50,9 @@ class Predictor:
     """
 
     def __init__(self, path: Path | str, threads: int = 0) -> None:
-        if not Path(path).is_file():
-            raise UserError(f"{path} does not exist; 'dvc pull' or 'springfield pull' brings it")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        try:
-            self.session = onnxruntime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # the runtime has a class of its own for each kind of damage
-            raise UserError(f"{path} is damaged, or no ONNX file: pull it again") from error
-        metadata = self.session.get_modelmeta().custom_metadata_map
+        self.session, metadata = open_model(Path(path), threads)
+        if metadata.get("task") == '"forecasting"':
+            raise ForecasterError(f"{path} forecasts a series: 'springfield predict series.csv'")
         names = [i.name for i in (*self.session.get_inputs(), *self.session.get_outputs())]
         try:
             self.classes: list[str] = json.loads(metadata["classes"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from springfield.files import RemoteFile, atomic, sha256, write_json
-from springfield.images.archives import is_archive
+from springfield.images.reading.archives import is_archive
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from springfield.config import Params
 
 NEEDS = ("data.source",)
+TABLES = {".csv", ".tsv", ".txt"}
+"""Suffixes of files of series."""
 
 
 @dataclass
@@ -34,7 +36,7 @@ class SourceParams:
     kaggle: Annotated[str, Field(pattern=r"^[\w-]+/[\w-]+/versions/\d+$")] | None = None
     """A pinned Kaggle data set, `owner/name/versions/N`."""
     folder: Annotated[str, Field(min_length=1)] | None = None
-    """A local zip, tar or folder of one folder per class, relative to the workspace."""
+    """A local zip, tar or folder of one folder per class, or a CSV, relative to the workspace."""
 
     def __post_init__(self) -> None:
         named = [name for name, value in vars(self).items() if value]
@@ -88,9 +90,11 @@ def _link(path: Path, to: Path) -> None:
 def _copy_local(path: Path, out: Path) -> None:
     if path.is_dir():
         pack(path, out / f"{path.name}.zip")
-    elif is_archive(path):
+    elif is_archive(path) or path.suffix.lower() in TABLES:
         shutil.copyfile(path, out / path.name)
     elif path.exists():
-        raise UserError(f"{path} is neither a zip, a tar nor a folder; data.source.folder names it")
+        raise UserError(
+            f"{path} is neither a zip, a tar, a CSV nor a folder; data.source.folder names it"
+        )
     else:
         raise UserError(f"{path} does not exist; put your pictures there, one folder per class")

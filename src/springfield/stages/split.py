@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, combinations
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -66,6 +66,24 @@ class SplitParams:
             raise UserError(f"split.val={self.val} and split.test={self.test} leave no train frame")
 
 
+@dataclass
+class TimeSplitParams:
+    """How a series is divided."""
+
+    strategy: Literal["time"]
+    """What comes later is tested."""
+    val: Annotated[float, Field(gt=0, lt=1)]
+    """Share of the series for validation, after train."""
+    test: Annotated[float, Field(gt=0, lt=1)]
+    """Share of the series for the test, its end."""
+
+    def __post_init__(self) -> None:
+        if self.val + self.test >= 1:
+            raise UserError(
+                f"split.val={self.val} and split.test={self.test} leave nothing to learn"
+            )
+
+
 def near_duplicates(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
     """The pairs (P x 2, first < second) of 64-bit hashes at most `distance` bits apart.
 
@@ -125,6 +143,41 @@ def _assign(
 
 
 def run(params: "Params", paths: Paths, machine: Machine) -> None:
+    """Give each sample of the index a side: a series by time, frames by what they show.
+
+    Writes: the table `id,split,group`, and a report.
+
+    Raises:
+        UserError: a side gets nothing, or there is no official test set.
+    """
+    if isinstance(params.split, TimeSplitParams):
+        _by_time(params.split, paths)
+    else:
+        _by_groups(params.split, params.seed, paths)
+
+
+def _by_time(params: TimeSplitParams, paths: Paths) -> None:
+    """The index is in the order of time."""
+    times = pd.read_csv(paths.index, dtype=str)["id"]
+    n = len(times)
+    test = round(params.test * n)
+    val = round(params.val * n)
+    sizes = {"train": n - val - test, "val": val, "test": test}
+    if missing := [side for side, size in sizes.items() if size < 1]:
+        raise UserError(
+            f"split: nothing for {', '.join(missing)} of a series of {n} values; make split.val "
+            "and split.test larger"
+        )
+    sides = np.repeat(list(sizes), list(sizes.values()))
+    table = pd.DataFrame({"id": times, "split": sides, "group": np.arange(n)})
+    with atomic(paths.split) as partial:
+        table.to_csv(partial, index=False, lineterminator="\n")
+    first = {side: str(times[sides == side].iloc[0]) for side in sizes}
+    report = {"strategy": "time", "values": sizes, "from": first, "until": str(times.iloc[-1])}
+    write_json(paths.split_report, report)
+
+
+def _by_groups(chosen: SplitParams, seed: int, paths: Paths) -> None:
     """Give each frame of the index a side.
 
     The frames of an official test set are on the side test if the strategy is official; else
@@ -142,11 +195,11 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     hashes, position = np.unique(
         np.array([int(value, 16) for value in frames["phash"]], np.uint64), return_inverse=True
     )
-    pairs = near_duplicates(hashes, params.split.distance)
+    pairs = near_duplicates(hashes, chosen.distance)
     near = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(hashes), len(hashes)))
     groups = connected_components(near, directed=False)[1]
     frames["group"] = pd.factorize(groups[position])[0]
-    frames["split"] = _sides(frames, params.split, np.random.default_rng(params.seed))
+    frames["split"] = _sides(frames, chosen, np.random.default_rng(seed))
     sided = frames.dropna(subset="split")
     if missing := set(SPLITS) - set(sided["split"]):
         sizes = sided["group"].value_counts()
@@ -155,10 +208,10 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
             f"{len(sizes)} groups of near-duplicates, the largest of {sizes.max()}, and {REMEDY}; "
             "or add pictures, or make split.val and split.test larger"
         )
-    _tell(sided, params.split)
+    _tell(sided, chosen)
     with atomic(paths.split) as partial:
         sided[["id", "split", "group"]].to_csv(partial, index=False, lineterminator="\n")
-    report = {"strategy": params.split.strategy.value} | _report(frames, position, pairs)
+    report = {"strategy": chosen.strategy.value} | _report(frames, position, pairs)
     write_json(paths.split_report, report)
 
 

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -24,21 +24,17 @@ from springfield.files import sha256
 from springfield.machine.errors import UserError
 from springfield.machine.processes import at_most
 from springfield.scoring.paired import paired_test, significant
-from springfield.tracking.run import UPLOAD
+from springfield.tracking.run import PRIMARY, UPLOAD
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 LOOKS = "springfield.compared."
 """Tag of a model, with the champion's number and a hash of the test frames: the versions that were
 compared with it on them, in order."""
 PREDICTIONS = "reports/evaluate/predictions.csv"
-COMPARED = (
-    "accuracy",
-    "macro_f1",
-    "macro_f1_10",
-    "calibrated_loss",
-    "calibrated_error",
-    "sure_share",
-)
+TOLD = ("task", "classes", "threshold", "window", "horizon", "quantiles")
+"""Of the description, what a logged model carries."""
+ENDS = ("_low", "_high")
+"""Of the intervals of scores, which are not compared."""
 
 
 @at_most(UPLOAD)
@@ -62,18 +58,17 @@ def register(data: str, run_id: str, onnx_file: Path, description: Path, *others
             client.set_registered_model_alias(name, CHALLENGER, found.version)
             return
     described = json.loads(description.read_text())
-    classes, test = described["classes"], described["metrics"]["test"]
+    test = described["metrics"]["test"]
     model = mlflow.onnx.log_model(
         onnx.load(onnx_file),
         name="model",
         signature=ModelSignature(
-            Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3), "image")]),
-            Schema([TensorSpec(np.dtype(np.float32), (-1, len(classes)), "probabilities")]),
+            Schema([_tensor(described["input"])]), Schema([_tensor(described["output"])])
         ),
         pip_requirements=[f"{p}=={installed(p)}" for p in ("mlflow", "onnx", "onnxruntime")],
         save_as_external_data=False,
-        input_example={"image": np.full((1, 16, 16, 3), 128, np.uint8)},
-        metadata={"classes": classes, "threshold": described["threshold"]},
+        input_example=_example(described["input"]),
+        metadata={key: described[key] for key in TOLD if key in described},
     )
     for path in (description, *others):
         client.log_model_artifact(model.model_id, str(path))
@@ -87,7 +82,7 @@ def register(data: str, run_id: str, onnx_file: Path, description: Path, *others
         model.model_uri,
         run_id,
         tags=hashes,
-        description=f"test accuracy {test['accuracy']:.4f}, macro-F1 {test['macro_f1']:.4f}",
+        description=", ".join(f"test {name} {test[name]:.4f}" for name in described["scores"]),
         model_id=model.model_id,
     )
     # What `mlflow.register_model` does too, but it prints, and knows no description.
@@ -96,6 +91,19 @@ def register(data: str, run_id: str, onnx_file: Path, description: Path, *others
         {MLFLOW_MODEL_VERSIONS: json.dumps([{"name": name, "version": made.version}])},
     )
     client.set_registered_model_alias(name, CHALLENGER, made.version)
+
+
+def _tensor(described: dict[str, Any]) -> TensorSpec:
+    """Input or output, of which any letter is any number."""
+    shape = tuple(size if isinstance(size, int) else -1 for size in described["shape"])
+    return TensorSpec(np.dtype(described["dtype"]), shape, described["name"])
+
+
+def _example(described: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    shape = [
+        {"N": 1}.get(size, 16) if isinstance(size, str) else size for size in described["shape"]
+    ]
+    return {described["name"]: np.full(shape, 128, described["dtype"])}
 
 
 @dataclass(frozen=True)
@@ -107,12 +115,21 @@ class Version:
     scores: dict[str, float]
     """Of test."""
     predictions: pd.DataFrame
-    """Of the test frames: `id`, `group`, `class`, `predicted`; ordered by `id`."""
+    """Of the test samples: `id`, `group`, `score`, and what is true; ordered by `id`."""
+    primary: str
+    """The score by which versions are compared."""
+    higher: bool
+    """Whether more of it is better."""
 
     @property
-    def right(self) -> NDArray[np.bool_]:
-        """Which of the predictions are right."""
-        return (self.predictions["predicted"] == self.predictions["class"]).to_numpy()
+    def score(self) -> NDArray[np.float64]:
+        """Of each sample: more is better."""
+        return self.predictions["score"].to_numpy(np.float64)
+
+    @property
+    def samples(self) -> pd.DataFrame:
+        """What it was tested on: ids, and what is true of them."""
+        return self.predictions.iloc[:, [0, 3]]
 
 
 @dataclass(frozen=True)
@@ -156,10 +173,10 @@ def compare(uri: str, data: str, which: int | Path) -> Comparison:
         for key in sorted({*old.params, *new.params} - {"experiment"})
         if (before := old.params.get(key, "")) != (after := new.params.get(key, ""))
     ]
-    p, look, frames = None, 1, new.predictions[["id", "class"]]
-    if old.predictions[["id", "class"]].equals(frames):
+    p, look, frames = None, 1, new.samples
+    if old.samples.equals(frames):
         groups = pd.factorize(new.predictions["group"])[0]
-        p = paired_test(old.right, new.right, groups)
+        p = paired_test(old.score, new.score, groups)
         if old.number != new.number:
             test = hashlib.sha256(frames.to_csv(index=False).encode()).hexdigest()
             look = _look(client, name, f"{LOOKS}{old.number}.{test[:12]}", new.number)
@@ -182,10 +199,13 @@ def promote(uri: str, data: str, which: int | Path, *, force: bool) -> Compariso
             raise UserError(f"version {found.challenger.number} is the champion already")
         if found.p is None:
             raise UserError(f"{refused}the champion was tested on other frames{instead}")
-        gain = found.challenger.scores["accuracy"] - found.champion.scores["accuracy"]
+        primary = found.challenger.primary
+        gain = found.challenger.scores[primary] - found.champion.scores[primary]
+        gain = gain if found.challenger.higher else -gain
         if not gain > 0:  # also where a score is missing: it is NaN
             raise UserError(
-                f"{refused}its test accuracy is no better ({gain:+.4f}, p = {found.p:.2g}){instead}"
+                f"{refused}its test {primary} is no better ({gain:+.4f}, p = {found.p:.2g})"
+                f"{instead}"
             )
         if not found.p < found.significant:
             raise UserError(
@@ -254,9 +274,22 @@ def _version(uri: str, client: MlflowClient, version: ModelVersion) -> Version:
             f"{' '.join(str(error).split())[:200]}"
         ) from error
     predictions = pd.read_csv(path, dtype=str, keep_default_na=False)
+    scores = {
+        name.removeprefix("test_"): value
+        for name, value in run.data.metrics.items()
+        if name.startswith("test_") and not name.endswith((*ENDS, "test_n"))
+    }
+    if PRIMARY not in run.data.tags:
+        raise UserError(
+            f"version {version.version} was evaluated before versions of any task could be "
+            "compared; evaluate and export it again"
+        )
+    primary, higher = run.data.tags[PRIMARY].split()
     return Version(
         str(version.version),
         run.data.params,
-        {name: run.data.metrics.get(f"test_{name}", math.nan) for name in COMPARED},
+        scores,
         predictions.sort_values("id", ignore_index=True),
+        primary,
+        higher == "higher",
     )

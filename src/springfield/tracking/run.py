@@ -25,6 +25,8 @@ ANSWER = 60
 """Seconds that a store may take to begin or to end with a run; each of its answers has less."""
 UPLOAD = 1800
 """Seconds that it may take to keep files."""
+PRIMARY = "springfield.primary"
+"""Tag of a run: the score by which models are compared, and whether higher or lower is better."""
 KNOWN_AS = "springfield.known_as"
 """Tag of a run: the id that it is looked for by, where that is not its own."""
 
@@ -220,6 +222,8 @@ def log_scores(metrics: Path) -> None:
     import mlflow
 
     scores = json.loads(metrics.read_text())
+    primary = scores["primary"]
+    mlflow.set_tag(PRIMARY, f"{primary['name']} {'higher' if primary['higher'] else 'lower'}")
     mlflow.log_metrics(
         {
             f"{side}_{name}" if side != "val" else f"final_val_{name}": value

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeInt
 
 from springfield.files import atomic
-from springfield.images.sides import read_sides
 from springfield.images.store import ImageStore, write_images
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
 from springfield.machine.progress import track
+from springfield.sampling.sides import read_sides
 
 if TYPE_CHECKING:
-    from springfield.config import Params
     from springfield.images.transforms import Augmentation
+    from springfield.stages.classification.params import ClassificationParams as Params
 
 NEEDS = ("seed", "augment", "model.input_size", "model.backbone")
 SHOWN_ROWS, SHOWN_COPIES = 6, 5
@@ -65,7 +65,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     Writes: `images.arrow` and `index.csv` (`id,class,origin`) into `paths.augmented`; a picture of
     originals beside copies, and of class counts before and after.
     """
-    from springfield.images.lettering import lettering
+    from springfield.images.drawing.lettering import lettering
     from springfield.images.transforms import Augmentation
 
     offline, size = params.augment.offline, params.model.input_size

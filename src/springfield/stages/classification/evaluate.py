@@ -17,10 +17,10 @@ from springfield.machine.paths import Paths
 from springfield.machine.progress import console, track
 
 if TYPE_CHECKING:
-    from springfield.config import Params
-    from springfield.images.batches import Side
+    from springfield.images.dataset import Side
     from springfield.images.store import ImageStore
     from springfield.stages.classification.network import Classifier
+    from springfield.stages.classification.params import ClassificationParams as Params
 
 NEEDS = ("seed", "evaluate")
 SIDES = ("val", "test", "official_test")
@@ -78,8 +78,8 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     Raises:
         UserError: there is no checkpoint, or it gives no numbers.
     """
-    from springfield.images.batches import read_split
-    from springfield.images.lettering import lettering
+    from springfield.images.dataset import read_split
+    from springfield.images.drawing.lettering import lettering
     from springfield.images.store import ImageStore
     from springfield.learning.curves import curves_plot
     from springfield.scoring import calibration
@@ -152,7 +152,8 @@ def _result(
             **_confidence(a, temperature, threshold, rng),
         }
         by_class[side] = scores.scores_by_class(a.labels, a.predicted, a.groups, classes)
-    return {**result, "per_class": by_class}
+    primary = {"name": "accuracy", "higher": True}
+    return {**result, "per_class": by_class, "primary": primary}
 
 
 def _confidence(
@@ -182,6 +183,7 @@ def _predictions(test: Answers, classes: list[str], groups: "pd.Series[str]") ->
         {
             "id": test.ids,
             "group": groups[test.ids].to_list(),
+            "score": test.right.astype(int),
             "class": names[test.labels],
             "predicted": names[test.predicted],
             "confidence": test.after.max(1),
@@ -192,8 +194,8 @@ def _predictions(test: Answers, classes: list[str], groups: "pd.Series[str]") ->
 def _mistakes_page(
     predictions: pd.DataFrame, sources: "pd.Series[str]", images: "ImageStore", path: Path
 ) -> None:
-    from springfield.images.thumbnail import thumbnail
-    from springfield.pages.mistakes import write_mistakes_page
+    from springfield.images.drawing.mistakes_page import write_mistakes_page
+    from springfield.images.drawing.thumbnail import thumbnail
 
     wrong = predictions[predictions["class"] != predictions["predicted"]]
     rows = wrong.sort_values("confidence", ascending=False, kind="stable")[:MISTAKES]
@@ -257,7 +259,7 @@ def _baseline(images: "ImageStore", sides: dict[str, "Side"]) -> dict[str, float
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    from springfield.images.batches import resize
+    from springfield.images.dataset import resize
     from springfield.stages.classification.scores import scores
 
     pixels = {

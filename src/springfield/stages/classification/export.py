@@ -17,13 +17,16 @@ from springfield.machine.progress import console, track
 
 if TYPE_CHECKING:
     from springfield.artifacts.onnx_files import Classify
-    from springfield.config import Params
     from springfield.images.store import ImageStore
     from springfield.stages.classification.network import Classifier
+    from springfield.stages.classification.params import ClassificationParams as Params
 
 TOLD = ("data", "split", "augment", "model", "optimizer", "train")
 """The params that the model's card tells."""
 NEEDS = ("seed", "export", *TOLD)
+CARD = Path(__file__).with_name("card.md.jinja")
+HUB_TASK = "image-classification"
+HUB_METRICS = {"accuracy": "accuracy", "f1": "macro_f1"}
 MIN_AGREEMENT = 0.999
 MAX_INT8_LOSS = 0.003
 MAX_INT8_FRAMES = 2
@@ -82,14 +85,10 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
 
     from springfield.artifacts.card import model_card
     from springfield.artifacts.onnx_files import write_onnx
-    from springfield.images.batches import read_split
+    from springfield.images.dataset import read_split
     from springfield.images.store import ImageStore
-    from springfield.stages.classification.network import (
-        Probabilities,
-        load_checkpoint,
-        made_from,
-        trained_in,
-    )
+    from springfield.learning.checkpoint import made_from, trained_in
+    from springfield.stages.classification.network import Probabilities, load_checkpoint
 
     model = load_checkpoint(paths.checkpoint)
     _, sides = read_split(paths.index, paths.split)
@@ -97,6 +96,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     scores = json.loads(paths.metrics.read_text())
     hashes = made_from(paths.checkpoint)
     contract = {
+        "task": "classification",
         "classes": model.architecture.classes,
         "threshold": calibrated["threshold"],
         "metrics": {side: scores[side] for side in SIDES if side in scores},
@@ -121,6 +121,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         _write_static(model, calibrated["temperature"], tested, params.export, metadata, partial)
     described = {
         **contract,
+        "scores": ["accuracy", "macro_f1"],
         "sure": calibrated["sure"],
         "promised": calibrated["promised"],
         **_interface(contract["classes"], model.architecture.input_size),
@@ -144,7 +145,8 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         frames = {side: len(content.ids) for side, content in sides.items()}
         chosen = {name: asdict(getattr(params, name)) for name in TOLD}
         chosen["train"]["precision"] = trained_in(paths.checkpoint)  # instead of auto
-        partial.write_text(model_card(chosen, described, scores, report, frames))
+        text = model_card(CARD, HUB_TASK, HUB_METRICS, chosen, described, scores, report, frames)
+        partial.write_text(text)
 
 
 def _prove(tested: Tested, checkpoint: "Classify", path: Path) -> tuple[float, float]:

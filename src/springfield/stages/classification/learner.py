@@ -7,10 +7,11 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 from torchvision.transforms import v2
 
-from springfield.images.batches import PADDING
 from springfield.learning.learner import Learner
-from springfield.learning.recipe import OptimizerParams, TrainParams
+from springfield.learning.recipe import OptimizerParams
+from springfield.sampling.batches import PADDING
 from springfield.stages.classification.network import Classifier
+from springfield.stages.classification.train import ClassifierTrainParams
 
 
 class ClassificationLearner(Learner):
@@ -24,9 +25,14 @@ class ClassificationLearner(Learner):
     """
 
     model: Classifier
+    params: ClassifierTrainParams
 
     def __init__(
-        self, model: Classifier, optimizer: OptimizerParams, params: TrainParams, seed: int
+        self,
+        model: Classifier,
+        optimizer: OptimizerParams,
+        params: ClassifierTrainParams,
+        seed: int,
     ) -> None:
         classes = len(model.architecture.classes)
         metrics: dict[str, Metric | MetricCollection] = {

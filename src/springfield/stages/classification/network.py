@@ -1,7 +1,6 @@
 """The classifier: raw pixels in, logits out."""
 
 import difflib
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -10,11 +9,11 @@ from typing import Any
 
 import timm
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from springfield.files import atomic, write_json
+from springfield.learning.checkpoint import read_checkpoint
 from springfield.machine.errors import UserError
 
 AUXILIARY = "AuxLogits."
@@ -193,46 +192,13 @@ def load_backbone(model: Classifier, weights: Path) -> None:
             nn.init.zeros_(parameter)
 
 
-def save_checkpoint(
-    model: Classifier, folder: Path, made_from: dict[str, str], precision: str
-) -> None:
-    """Write a new folder.
-
-    Args:
-        model: becomes `model.safetensors` and `architecture.json`.
-        folder: to write.
-        made_from: hashes of params, code and data: `made_from.json`.
-        precision: that it was trained in, by Lightning's name: `training.json`.
-    """
-    with atomic(folder, directory=True) as partial:
-        state = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
-        save_file(state, partial / "model.safetensors")
-        write_json(partial / "architecture.json", asdict(model.architecture))
-        write_json(partial / "made_from.json", made_from)
-        write_json(partial / "training.json", {"precision": precision})
-
-
-def made_from(folder: Path) -> dict[str, str]:
-    """The hashes of the params, code and data that the checkpoint in a folder was made from."""
-    return dict(json.loads((folder / "made_from.json").read_text()))
-
-
-def trained_in(folder: Path) -> str:
-    """Lightning's name of the precision that the checkpoint in a folder was trained in."""
-    return str(json.loads((folder / "training.json").read_text())["precision"])
-
-
 def load_checkpoint(folder: Path) -> Classifier:
-    """The classifier of `save_checkpoint`, in evaluation mode.
+    """The classifier of a checkpoint, in evaluation mode.
 
     Raises:
         UserError: there is none.
     """
-    try:
-        architecture = Architecture(**json.loads((folder / "architecture.json").read_text()))
-        state = load_file(folder / "model.safetensors")
-    except FileNotFoundError as error:
-        raise UserError(f"{folder} has no checkpoint; run 'springfield train' first") from error
-    model = Classifier(architecture)
+    architecture, state = read_checkpoint(folder)
+    model = Classifier(Architecture(**architecture))
     model.load_state_dict(state)
     return model.eval()

@@ -21,21 +21,21 @@ from pydantic import Field
 from rich.markup import escape
 
 from springfield.files import atomic, write_json
-from springfield.images.archives import Item, count_files, labelled, names_in_a_code_page
-from springfield.images.decoding import decode
-from springfield.images.formats import PICTURE, Layout, labelled_records
-from springfield.images.names import look
+from springfield.images.drawing.data_page import write_data_page
+from springfield.images.drawing.thumbnail import thumbnail
+from springfield.images.reading.archives import Item, count_files, labelled, names_in_a_code_page
+from springfield.images.reading.decoding import decode
+from springfield.images.reading.formats import PICTURE, Layout, labelled_records
+from springfield.images.reading.names import look
 from springfield.images.store import ImageStore, write_images
-from springfield.images.thumbnail import thumbnail
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
 from springfield.machine.processes import ctrl_c_waits, end_with_starter, worker_context
 from springfield.machine.progress import console, track
-from springfield.pages.data import write_data_page
 
 if TYPE_CHECKING:
-    from springfield.config import Params
+    from springfield.stages.classification.params import ClassificationParams as Params
 
 NEEDS = ("data.layout", "prepare")
 PROGRESS = "Preparing images"

@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from springfield.files import RemoteFile
+from springfield.learning.recipe import TrainParams
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
 from springfield.machine.processes import loaders_with_room
 
 if TYPE_CHECKING:
-    from springfield.config import Params
-    from springfield.images.batches import Loader, Side
+    from springfield.images.dataset import Side
     from springfield.learning.fit import Part
+    from springfield.sampling.batches import Loader
     from springfield.stages.classification.network import Classifier
+    from springfield.stages.classification.params import ClassificationParams as Params
 
 NEEDS = ("seed", "model", "optimizer", "train", "augment.online")
 AUXILIARY_SIZE = 299
@@ -50,6 +52,25 @@ class ModelParams:
     """Weights to start from, known by their hash; none: from scratch."""
 
 
+@dataclass
+class ClassifierTrainParams(TrainParams):
+    """What only classifiers have."""
+
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    mixup: NonNegativeFloat
+    """Alpha of the Beta distribution by which pictures are mixed; 0: never."""
+    cutmix: NonNegativeFloat
+    """The same for pasting a piece of one picture into another; with both, each batch draws one."""
+    auxiliary: NonNegativeFloat
+    """Weight of the loss of Inception's auxiliary head (299 pixels or more); 0: no such head."""
+    sizes: list[Annotated[int, Field(ge=8, le=4096)]]
+    """Sides in pixels of what the network sees in training, each in an equal part of the epochs;
+    none: the model's. Smaller is faster and can be better: crops show things larger than the whole
+    picture does (Touvron et al., 2019), and a network may begin small (Tan and Le, 2021)."""
+    balance: Annotated[float, Field(ge=0, le=1)]
+    """0: each frame once an epoch; 1: each class as often as the others; between: between."""
+
+
 def run(params: "Params", paths: Paths, machine: Machine) -> None:
     """Train on train and augmented frames, keep the last epoch or a better one.
 
@@ -61,10 +82,10 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     """
     import pytorch_lightning as pl
 
-    from springfield.images.batches import read_split
+    from springfield.images.dataset import read_split
+    from springfield.learning.checkpoint import save_checkpoint
     from springfield.learning.fit import fit
     from springfield.stages.classification.learner import ClassificationLearner
-    from springfield.stages.classification.network import save_checkpoint
 
     pl.seed_everything(params.seed, verbose=False)
     classes, sides = read_split(paths.index, paths.split)
@@ -94,7 +115,7 @@ def check(params: "Params") -> None:
 
 
 def _with_augmented(side: "Side", classes: list[str], augmented: Path) -> "Side":
-    from springfield.images.batches import Side, to_labels
+    from springfield.images.dataset import Side, to_labels
 
     copies = pd.read_csv(augmented / "index.csv", keep_default_na=False, dtype=str)
     labels = np.concatenate([side.labels, to_labels(copies["class"], classes)])
@@ -161,9 +182,10 @@ def _loaders(
     classifier: "Classifier",
     part: "Part",
 ) -> "tuple[Loader, Loader]":
-    from springfield.images.batches import Batches, Frames, loader
+    from springfield.images.dataset import Frames
     from springfield.images.store import ImageStore
     from springfield.images.transforms import Augmentation
+    from springfield.sampling.batches import Batches, loader
 
     epochs, sizes = params.train.epochs, params.train.sizes or [params.model.input_size]
     of_epochs = [sizes[epoch * len(sizes) // epochs] for epoch in range(epochs)]
@@ -182,4 +204,6 @@ def _loaders(
         _check_learns_from_one(classifier, min(sizes), params.train.batch_size)
     pixels = batch * max(*sizes, params.model.input_size) ** 2
     workers = loaders_with_room(part.workers, 3 * pixels, part.here)
-    return loader(frames, shuffled, workers, epochs), loader(whole, in_order, workers)
+    preload = [Augmentation.__module__]
+    train_loader = loader(frames, shuffled, workers, epochs, preload)
+    return train_loader, loader(whole, in_order, workers, preload=preload)

@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from springfield.files import atomic
-from springfield.pages.template import TEMPLATES
+from springfield.pages.template import write_page
+
+TEMPLATE = Path(__file__).with_name("data_page.html.jinja")
 
 
 def write_data_page(
@@ -27,7 +28,9 @@ def write_data_page(
     classes = [
         {"name": name, "n": n, "pictures": examples[str(name)]} for name, n in counts.items()
     ]
-    page = TEMPLATES.get_template("data.html.jinja").render(
+    write_page(
+        TEMPLATE,
+        path,
         **{"notes": []} | report | {"classes": classes},
         most=classes[0]["n"],
         archives=sorted(set(index["source"].str.split("!").str[0])),
@@ -40,5 +43,3 @@ def write_data_page(
             ("Repeat another picture", report["duplicates"]),
         ],
     )
-    with atomic(path) as partial:
-        partial.write_text(page, encoding="utf-8")

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from springfield.images.archives import MAX_BYTES, Item, entries, is_archive
+from springfield.images.reading.archives import MAX_BYTES, Item, entries, is_archive
 from springfield.machine.errors import UserError
 
 CIFAR_SHAPE = (3, 32, 32)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Self
 
-from springfield.images.names import (
+from springfield.images.reading.names import (
     as_text,
     class_name,
     is_hidden,
@@ -22,7 +22,7 @@ from springfield.images.names import (
 from springfield.machine.errors import UserError
 
 if TYPE_CHECKING:
-    from springfield.images.formats import Layout
+    from springfield.images.reading.formats import Layout
 
 UNREADABLE = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError,

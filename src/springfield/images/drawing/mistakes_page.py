@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from springfield.pages.template import TEMPLATES
+from springfield.pages.template import write_page
+
+TEMPLATE = Path(__file__).with_name("mistakes_page.html.jinja")
 
 
 def write_mistakes_page(
@@ -19,7 +21,4 @@ def write_mistakes_page(
         frames: in so many test frames.
         path: file to write; it holds small pictures, so it is kept out of Git.
     """
-    page = TEMPLATES.get_template("mistakes.html.jinja").render(
-        shown=shown, mistakes=mistakes, frames=frames
-    )
-    path.write_text(page, encoding="utf-8")
+    write_page(TEMPLATE, path, shown=shown, mistakes=mistakes, frames=frames)

@@ -1,0 +1,83 @@
+"""What `springfield predict` does with a forecaster."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from springfield.artifacts.text import terminal
+from springfield.machine.errors import UserError
+from springfield.machine.progress import console
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN = 5
+"""Horizons of known values in the plot."""
+
+
+def forecast(model: Path, files: list[Path], plot: Path | None, *, as_json: bool) -> None:
+    """Print how series go on.
+
+    Raises:
+        UserError: a file cannot be read, or there are several to plot.
+    """
+    from springfield.serving.forecast import Forecaster
+
+    if plot and len(files) > 1:
+        raise UserError("--plot draws one series; name one file")
+    forecaster = Forecaster(model)
+    answers: list[dict[str, Any]] = []
+    for path in files:
+        known = forecaster.known(path)
+        coming = forecaster.forecast(known)
+        answers.append({"series": str(path), "forecast": _rows(coming, forecaster.levels)})
+        if plot:
+            _draw(known, coming, forecaster.levels, plot)
+    if as_json:
+        print(json.dumps(answers, indent=2, ensure_ascii=False))
+        return
+    for answer in answers:
+        table = Table("time", "forecast", *(f"{level:.0%}" for level in forecaster.levels))
+        for row in answer["forecast"]:
+            ends = row["intervals"].values()
+            shown = [" to ".join(f"{value:.4g}" for value in pair) for pair in ends]
+            table.add_row(row["time"].removesuffix("T00:00:00"), f"{row['value']:.4g}", *shown)
+        if len(answers) > 1:
+            console.print(terminal(str(answer["series"])))
+        Console().print(table)
+
+
+def _rows(coming: "pd.DataFrame", levels: list[float]) -> list[dict[str, Any]]:
+    import pandas as pd
+
+    middle = coming.shape[1] // 2
+    times = pd.DatetimeIndex(coming.index)
+    return [
+        {
+            "time": time.isoformat(),
+            "value": float(values.iloc[middle]),
+            "intervals": {
+                f"{level:g}": [float(values.iloc[middle - n]), float(values.iloc[middle + n])]
+                for n, level in enumerate(levels, 1)
+            },
+        }
+        for time, (_, values) in zip(times, coming.iterrows(), strict=True)
+    ]
+
+
+def _draw(
+    known: "pd.Series[float]", coming: "pd.DataFrame", levels: list[float], path: Path
+) -> None:
+    from matplotlib.figure import Figure
+
+    from springfield.series.drawing.plots import forecast as draw
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots()
+    draw(axes, known.iloc[-SHOWN * len(coming) :], coming, None, levels)
+    axes.legend(fontsize=8)
+    figure.savefig(path, metadata={"Software": None})
+    console.print(terminal(f"written: {path}"))

@@ -1,0 +1,1 @@
+"""Out of archives: files found, labelled, and decoded."""

@@ -1,0 +1,1 @@
+"""Which sample is on which side of the split, and in which batch."""

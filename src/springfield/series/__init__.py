@@ -1,0 +1,1 @@
+"""Samples that are series: values at regular times."""

@@ -1,0 +1,1 @@
+"""Out of CSV files: times in order, values at each of them."""

@@ -1,0 +1,56 @@
+"""Go on with a series, with an exported model; needs neither torch nor DVC."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from springfield.machine.errors import UserError
+from springfield.series.reading.table import Columns, read_table
+from springfield.serving.predict import open_model
+
+
+class Forecaster:
+    """A forecaster that `springfield export` wrote.
+
+    Args:
+        path: an ONNX file.
+
+    Raises:
+        UserError: no such file, a damaged one, or no forecaster.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.session, metadata = open_model(path)
+        try:
+            self.columns = Columns(**json.loads(metadata["columns"]))
+            self.window: int = json.loads(metadata["window"])
+            self.levels: list[float] = json.loads(metadata["levels"])
+            self.quantiles: list[float] = json.loads(metadata["quantiles"])
+        except (KeyError, ValueError, TypeError) as error:
+            raise UserError(f"{path} is no forecaster of 'springfield export'") from error
+
+    def known(self, path: Path) -> "pd.Series[float]":
+        """The series of a CSV by time, its last value the newest.
+
+        Raises:
+            UserError: it is no such table, or has not enough of values.
+        """
+        series = read_table(path.read_bytes(), path.name, self.columns).series
+        series = series[: series.last_valid_index()]
+        recent = series.iloc[-self.window :]
+        if len(recent) < self.window:
+            raise UserError(f"{path} has {len(series)} values; a forecast needs {self.window}")
+        if (missing := recent.isna()).any():
+            raise UserError(
+                f"{path} has no value at {recent.index[missing][0]}; a forecast needs it"
+            )
+        return series
+
+    def forecast(self, known: "pd.Series[float]") -> pd.DataFrame:
+        """Quantiles (columns, ascending) of the values that come, by time."""
+        given = known.iloc[-self.window :].to_numpy(np.float32)[None]
+        found = self.session.run(None, {"values": given})[0][0]
+        times = pd.date_range(known.index[-1], periods=len(found) + 1, freq=self.columns.frequency)
+        return pd.DataFrame(found, times[1:], self.quantiles)
