@@ -11,9 +11,10 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 import torch
 import yaml
+from flatten_dict import unflatten
 
 from springfield import pipeline
-from springfield.config import Params, by_key, compose, load
+from springfield.config import TASKS, by_key, compose, load
 from springfield.machine.errors import UserError
 
 from .conftest import REPOSITORY, Project
@@ -58,10 +59,17 @@ def test_own_pictures_start_from_pretrained_weights_and_give_their_name(
     assert load(target).data.name == "cats"
 
 
+OF_SERIES = {
+    "milk", "temperature", "series", "time", "windows", "jitter", "lstm", "lstm_lab", "forecast"
+}  # fmt: skip
+"""Choices that go with a forecast."""
+
+
 @pytest.mark.parametrize("group", ["data", "split", "augment", "model", "train", "hardware"])
 def test_every_choice_of_a_group_composes(group: str, tmp_path: Path) -> None:
     for choice in (REPOSITORY / "conf" / group).glob("*.yaml"):
-        compose(REPOSITORY, tmp_path / "params.yaml", [f"{group}={choice.stem}"])
+        task = ["experiment=milk"] if choice.stem in OF_SERIES else []
+        compose(REPOSITORY, tmp_path / "params.yaml", [*task, f"{group}={choice.stem}"])
 
 
 def test_committed_params_are_what_conf_composes(tmp_path: Path) -> None:
@@ -185,6 +193,19 @@ WRONG: dict[str, list[Any]] = {
     "hardware.workers": [-1],
 }  # fmt: skip
 """Of every field, what no stage can use."""
+WRONG_OF_SERIES: dict[str, list[Any]] = {
+    "data.layout.time": ["", 3],
+    "data.layout.value": ["", None],
+    "data.layout.frequency": [""],
+    "data.layout.season": [1, 0, 2.5],
+    "data.layout.horizon": [0, -1],
+    "data.layout.time_format": [""],
+    "prepare.max_filled": [-0.1, 1.1],
+    "model.horizon": [0],
+    "model.season": [1],
+    "model.levels": [[], [0], [1.0], [0.95, 0.8], [0.8, 0.8]],
+}
+"""The same of the fields that only a forecast has."""
 
 
 def leaves(kind: Any, prefix: str = "") -> Iterator[str]:
@@ -198,7 +219,21 @@ def leaves(kind: Any, prefix: str = "") -> Iterator[str]:
 
 
 def test_every_field_is_among_the_wrong_ones() -> None:
-    assert set(leaves(Params)) == set(WRONG)
+    of_pictures, of_series = (set(leaves(kind)) for kind in TASKS.values())
+    assert of_pictures == set(WRONG)
+    assert of_series - of_pictures == set(WRONG_OF_SERIES)
+
+
+@pytest.mark.parametrize("key", WRONG_OF_SERIES)
+def test_a_value_out_of_a_series_range_is_refused(key: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    compose(REPOSITORY, path, ["experiment=milk"])
+    for value in WRONG_OF_SERIES[key]:
+        content = unflatten(by_key(path) | {key: value}, "dot")
+        (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(content))
+        with pytest.raises(UserError) as error:
+            load(tmp_path / "wrong.yaml")
+        assert key.split(".")[0] in str(error.value).removeprefix(str(tmp_path / "wrong.yaml"))
 
 
 @pytest.mark.parametrize("key", WRONG)

@@ -118,6 +118,17 @@ def model_code(model: str) -> str:
     return model_code(next(iter(content["defaults"])))
 
 
+def models_of(task: str) -> list[str]:
+    """Those whose code is in the task's folder."""
+    return [model for model in MODELS if f"/stages/{task}/" in model_code(model)]
+
+
+def samples_of(task: str) -> str:
+    content = yaml.safe_load((REPOSITORY / f"conf/task/{task}.yaml").read_text())
+    assert content["task"]["name"] == task
+    return str(content["task"]["samples"])
+
+
 def problems(stages: dict[str, Any], task: str) -> Iterator[str]:
     """How `dvc.yaml` differs from the code of a task's stages."""
     for name in pipeline.STAGES:
@@ -125,10 +136,10 @@ def problems(stages: dict[str, Any], task: str) -> Iterator[str]:
         needs = pipeline.stage(name, task).NEEDS
         if set(content.get("params", [])) != set(needs):
             yield f"{name}: params are not {needs}"
-        for model in MODELS:
+        for model in models_of(task):
             values = {
-                "task.name": task, "task.samples": "images", "model.code": model_code(model),
-                "data.watch": WATCHED["download"],
+                "task.name": task, "task.samples": samples_of(task),
+                "model.code": model_code(model), "data.watch": WATCHED["download"],
             }  # fmt: skip
             deps = resolved(content["deps"], values)
             listed = {REPOSITORY / dep for dep in deps if dep.startswith("src/")}
@@ -219,8 +230,8 @@ def test_no_stage_depends_on_the_machine() -> None:
 def test_a_network_that_timm_does_not_have_names_its_code() -> None:
     import timm
 
-    for model, path in MODELS.items():
-        backbone = yaml.safe_load(path.read_text()).get("backbone")
+    for model in models_of("classification"):
+        backbone = yaml.safe_load(MODELS[model].read_text()).get("backbone")
         if backbone and not timm.is_model(backbone):
             assert model_code(model).endswith("small_networks.py"), model
 

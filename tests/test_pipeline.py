@@ -257,7 +257,7 @@ def test_mlflow_shows_what_a_run_and_its_model_are(done: Project) -> None:
     mlflow.set_tracking_uri(done.store)
     logged = mlflow.models.Model.load(f"models:/{output.model_id}")
     described = json.loads((done.path / "models/model.json").read_text())
-    assert logged.metadata == {key: described[key] for key in ("classes", "threshold")}
+    assert logged.metadata == {key: described[key] for key in ("task", "classes", "threshold")}
     example: Any = logged.load_input_example(f"models:/{output.model_id}")
     assert np.shape(example["image"]) == (1, 16, 16, 3)
 

@@ -28,7 +28,7 @@ EDITS = {
     f"{CODE}/images/reading/archives.py": ["download", "prepare"],
     f"{CODE}/images/reading/formats.py": ["prepare"],
     f"{TASK}/prepare.py": ["prepare"],
-    f"{CODE}/pages/*": ["prepare", "evaluate"],
+    f"{CODE}/pages/[!_]*": ["prepare", "evaluate"],
     f"{CODE}/images/drawing/*": ["prepare", "augment", "evaluate"],
     f"{CODE}/images/store.py": ["prepare", "augment", *TRAINED],
     f"{CODE}/sampling/sides.py": ["augment", *TRAINED],
@@ -46,7 +46,7 @@ EDITS = {
     f"{TASK}/evaluate.py": ["evaluate"],
     f"{TASK}/export.py": ["export"],
     f"{CODE}/artifacts/card*": ["export"],
-    "conf": ["config"],
+    "conf/*": ["config"],
     "README.md": [],
     "web/*": [],
 }

@@ -54,7 +54,7 @@ def summary() -> None:
     table = Table("", "samples", *columns.values())
     for name, scores in rows.items():
         values = [scores.get(column) for column in columns]
-        shown = ["unknown" if value is None else f"{value:.4g}" for value in values]
+        shown = ["unknown" if value is None else f"{value:.4f}" for value in values]
         table.add_row(name, str(scores.get("n", "")), *shown)
     console.print(table)
     for name, path in FILES.items():

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from springfield.stages.forecasting.network import Forecaster
     from springfield.stages.forecasting.params import ForecastingParams
 
+SIDES = ("train", "val", "test")
 NEEDS = ("seed", "model", "optimizer", "train", "augment.online")
 
 
@@ -75,8 +76,9 @@ def run(params: "ForecastingParams", paths: Paths, machine: Machine) -> None:
     assert pd.read_csv(paths.augmented / "index.csv").empty  # of a series there are no copies
     forecaster = _forecaster(params, sides.known())
     learner = ForecastingLearner(forecaster, params.optimizer, params.train, params.seed)
-    loaders = partial(_loaders, params, sides)
-    groups = blocks(len(_origins(params, sides, "val")))
+    origins = {side: _origins(params, sides, side) for side in SIDES}
+    loaders = partial(_loaders, params, sides, origins)
+    groups = blocks(len(origins["val"]))
     if fit(learner, loaders, groups, machine, paths.training):
         precision = learner.hparams["precision"]
         save_checkpoint(forecaster, paths.checkpoint, machine.made_from, precision)
@@ -116,7 +118,7 @@ def _forecaster(params: "ForecastingParams", known: NDArray[np.float32]) -> "For
 
 
 def _origins(params: "ForecastingParams", sides: "Sides", side: str) -> NDArray[np.int64]:
-    """Of train every one; on val no value is forecast twice.
+    """Of train every one; elsewhere no value is forecast twice.
 
     Raises:
         UserError: the side is too short.
@@ -134,7 +136,12 @@ def _origins(params: "ForecastingParams", sides: "Sides", side: str) -> NDArray[
     return origins
 
 
-def _loaders(params: "ForecastingParams", sides: "Sides", part: "Part") -> "tuple[Loader, Loader]":
+def _loaders(
+    params: "ForecastingParams",
+    sides: "Sides",
+    origins: dict[str, NDArray[np.int64]],
+    part: "Part",
+) -> "tuple[Loader, Loader]":
     from springfield.sampling.batches import Batches, loader
     from springfield.series.dataset import Windows
     from springfield.series.transforms import build
@@ -143,7 +150,7 @@ def _loaders(params: "ForecastingParams", sides: "Sides", part: "Part") -> "tupl
     size = (model.input_size, model.horizon)
     spread = float(np.std(sides.known()))
     shares = (recipe.batch_size, part.rank, part.world)
-    train, val = (_origins(params, sides, side) for side in ("train", "val"))
+    train, val = origins["train"], origins["val"]
     augmentation = build(params.augment.online, spread)
     shuffled = Batches(len(train), *shares, seed=params.seed, pieces=recipe.accumulate)
     in_order = Batches(len(val), *shares, pieces=recipe.accumulate)

@@ -1,0 +1,331 @@
+"""Forecasting: from a CSV to a tracked forecaster, through the same seven stages."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from springfield import pipeline
+from springfield.config import compose, load
+from springfield.machine.errors import UserError
+from springfield.machine.hardware import Machine
+from springfield.machine.paths import Paths
+from springfield.series.dataset import read_split
+from springfield.series.reading.table import Columns, read_table
+from springfield.stages.forecasting.network import load_checkpoint
+from springfield.stages.forecasting.scores import simple_forecasts
+
+from .conftest import REPOSITORY, STAGES, Project
+
+TRAINING = pipeline.STAGES[:5]
+DAYS = Columns("day", "value", "D", season=7, horizon=7)
+SMALL = [
+    "hardware=cpu", "experiment=series", "data.layout.time=day", "model.options.hidden=[4]",
+    "model.input_size=21", "train.epochs=2", "train.batch_size=16", "split.val=0.15",
+    "split.test=0.25",
+]  # fmt: skip
+
+
+def week(days: int, noise: float = 1.0) -> pd.DataFrame:
+    """A level that drifts, a season of seven days, and noise."""
+    rng = np.random.default_rng(3)
+    steps = np.arange(days)
+    values = 100 + 0.1 * steps + 10 * np.sin(steps * 2 * np.pi / 7) + noise * rng.normal(size=days)
+    times = pd.date_range("2024-01-01", periods=days).strftime("%Y-%m-%d")
+    return pd.DataFrame({"day": times, "value": values.round(3)})
+
+
+def run(folder: Path, table: pd.DataFrame, *stages: str, overrides: tuple[str, ...] = ()) -> Paths:
+    """Run stages on a table in a folder."""
+    (folder / "series.csv").write_text(table.to_csv(index=False))
+    chosen = [*SMALL, f"data.watch={folder / 'series.csv'}", *overrides]
+    compose(REPOSITORY, folder / "params.yaml", chosen, pipeline.check)
+    params, paths = load(folder / "params.yaml"), Paths.within(folder)
+    machine = Machine(params.hardware, folder, None, folder / ".springfield")
+    pipeline.run(params, paths, machine, *stages)
+    return paths
+
+
+def text(table: pd.DataFrame, separator: str = ",", decimal: str = ".") -> bytes:
+    return table.to_csv(index=False, sep=separator, decimal=decimal).encode()
+
+
+WEEKS = week(30)
+READ: dict[str, tuple[bytes, str]] = {
+    "commas": (text(WEEKS), ""),
+    "semicolons and decimal commas": (text(WEEKS, ";", ","), "values have decimal commas"),
+    "tabs": (text(WEEKS, "\t"), ""),
+    "bars": (text(WEEKS, "|"), ""),
+    "a mark of UTF-8": (b"\xef\xbb\xbf" + text(WEEKS), ""),
+    "UTF-16": (text(WEEKS).decode().encode("utf-16"), ""),
+    "blanks around": (text(WEEKS).replace(b",", b" , "), ""),
+    "in no order": (text(WEEKS.iloc[::-1]), "times go back 29 times: lines were sorted"),
+    "a line twice": (text(pd.concat([WEEKS, WEEKS[3:4]])), "1 lines repeat a time"),
+    "midnights": (text(WEEKS.assign(day=WEEKS["day"] + "T00:00:00")), ""),
+    "UTC": (text(WEEKS.assign(day=WEEKS["day"] + "T00:00:00Z")), ""),
+    "two zones": (
+        text(WEEKS.assign(day=WEEKS["day"] + ["T00:00+00:00", "T02:00+02:00"] * 15)),
+        "times have the zones +00:00, +02:00: they are told in UTC",
+    ),
+    "another column": (text(WEEKS.assign(more="a, b")), ""),
+}  # fmt: skip
+"""How the same thirty days may be written, and what is told of it."""
+
+
+@pytest.mark.parametrize("how", READ)
+def test_a_series_can_be_written_in_many_ways(how: str) -> None:
+    content, note = READ[how]
+    found = read_table(content, "s.csv", DAYS)
+    assert found.series.to_numpy() == pytest.approx(WEEKS["value"].to_numpy())
+    assert list(pd.DatetimeIndex(found.series.index).strftime("%Y-%m-%d")) == WEEKS["day"].to_list()
+    assert not found.refused
+    assert any(note in told for told in found.notes) if note else not found.notes
+
+
+def changed(row: int, column: str, value: str) -> bytes:
+    table = WEEKS.astype(str)
+    table.loc[row, column] = value
+    return text(table)
+
+
+BAD: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "s.csv is empty"),
+    "blank": (b"\n \n", "s.csv is empty"),
+    "a head only": (b"day,value\n", "has a head and no values"),
+    "one column": (b"value\n1\n2\n", "has one column only, 'value'"),
+    "no such time": (text(WEEKS.rename(columns={"day": "date"})), "no column 'day'"),
+    "no such value": (text(WEEKS.rename(columns={"value": "y"})), "no column 'value' .*: day, y"),
+    "a picture": (b"\x89PNG\r\n\x1a\n\0\0\0", "is no text; export it as CSV"),
+    "more cells than names": (text(WEEKS).replace(b"\n2024-01-05", b"\n1,2,2024-01-05"), "s.csv"),
+    "no time at all": (text(WEEKS.assign(day="soon")), "no line has a time .* 'soon'"),
+    "some with a zone": (changed(4, "day", "2024-01-05T00:00:00Z"), "a time without a zone"),
+    "another frequency": (
+        text(WEEKS.assign(day=pd.date_range("2024-01-01T05", periods=30, freq="7h").astype(str))),
+        "most times are not at data.layout.frequency=D",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_is_no_series_is_refused_in_a_line(what: str) -> None:
+    content, message = BAD[what]
+    with pytest.raises(UserError, match=message) as error:
+        read_table(content, "s.csv", DAYS)
+    assert "\n" not in str(error.value)
+
+
+def test_a_frequency_that_pandas_does_not_know() -> None:
+    with pytest.raises(UserError, match="pandas knows no 'daily'; such as h, D, W, MS"):
+        read_table(text(WEEKS), "s.csv", Columns("day", "value", "daily", 7, 7))
+
+
+FILLED = "1 missing values are interpolated, the first at 2024-01-05 00:00:00"
+PREPARED: dict[str, tuple[bytes, tuple[str, ...], str]] = {
+    "a gap": (text(WEEKS.drop(index=4)), (), FILLED),
+    "no number": (changed(4, "value", "n/a"), (), FILLED),
+    "text": (changed(4, "value", "warm"), ("prepare.max_refused=0.05",), FILLED),
+    "infinite": (changed(4, "value", "inf"), ("prepare.max_refused=0.05",), FILLED),
+    "no time": (changed(4, "day", "soon"), ("prepare.max_refused=0.05",), FILLED),
+    "two values of a day": (
+        text(pd.concat([WEEKS, WEEKS[4:5].assign(value=0.0)])), (),
+        "of 1 times the values differ, and count as missing",
+    ),
+    "not at midnight": (
+        changed(4, "day", "2024-01-05T07:00"), ("prepare.max_refused=0.05",), FILLED
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", PREPARED)
+def test_a_hole_is_filled_and_told(what: str, tmp_path: Path) -> None:
+    content, overrides, note = PREPARED[what]
+    table = pd.read_csv(BytesIO(content), dtype=str, keep_default_na=False)
+    paths = run(tmp_path, table, "download", "prepare", overrides=overrides)
+    report = json.loads(paths.data_report.read_text())
+    assert report["values"] == 30
+    assert report["filled"] == 1
+    assert any(note in told for told in report["notes"])
+    assert "1 values were missing" in paths.data_page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            WEEKS.drop(index=range(4, 12)),
+            "8 of 30 values are missing, more than prepare.max_filled",
+        ),
+        (WEEKS.assign(value="warm"), "30 of 30 lines cannot be used.* line 2: no number: 'warm'"),
+        (WEEKS.assign(value=""), "the column 'value' has no numbers"),
+        (WEEKS.assign(value=5), "'value' is 5.0 at all times"),
+        (WEEKS[:20], "has 20 values; two seasons of 7 and a horizon of 7 need 21"),
+    ],
+)
+def test_too_little_of_a_series_is_refused(
+    table: pd.DataFrame, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run(tmp_path, table, "download", "prepare")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("split.test=0.7",), "train has .* values and needs"),
+        (("split.val=0.01",), "val has .* values and needs 7"),
+        (("model.input_size=300",), "train has .* values and needs 307"),
+        (("model.input_size=5",), "less than a season of 7"),
+        (("model.backbone=gru",), "no 'gru'; there is: lstm"),
+        (("+model.options.layers=3",), "model.options: .*'layers'"),
+        (("augment.online=[{name: Flip}]",), r"there is \[\{name: Jitter, sigma: ...\}\]"),
+        (("model.levels=[0.95, 0.8]",), "each once, the narrowest first"),
+    ],
+)
+def test_params_that_do_not_fit_are_refused(
+    overrides: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run(
+            tmp_path,
+            week(150),
+            "download",
+            "prepare",
+            "split",
+            "augment",
+            "train",
+            overrides=overrides,
+        )
+
+
+@pytest.fixture(scope="module")
+def forecast(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """All stages, on 280 days."""
+    return run(tmp_path_factory.mktemp("forecast"), week(280))
+
+
+def test_a_forecast_is_scored_beside_simple_ones(forecast: Paths) -> None:
+    metrics = json.loads(forecast.metrics.read_text())
+    test, simple = metrics["test"], metrics["baseline"]
+    assert metrics["primary"] == {"name": "rmse", "higher": False}
+    assert test["n"] == 10
+    # Noise of 1 is what nobody can know; smoothing, which it starts from, sees the rest.
+    assert 0.8 < test["rmse"] < 1.3 < simple["seasonal_naive_rmse"] < 3 < simple["last_value_rmse"]
+    assert test["rmse_low"] < test["rmse"] < test["rmse_high"]
+    assert test["mase"] < 1
+    assert 0.6 < test["coverage_80"] < test["coverage_95"] <= 1
+    steps = pd.read_csv(forecast.evaluation / "by_step.csv")
+    assert list(steps["step"]) == list(range(1, 8))
+    assert np.sqrt((steps["rmse"] ** 2).mean()) == pytest.approx(test["rmse"], rel=1e-4)
+    for name in ("forecasts", "errors", "residuals", "inside", "curves"):
+        assert (forecast.evaluation / f"{name}.png").stat().st_size > 10_000
+
+
+def test_the_exported_files_forecast_as_the_evaluation_did(forecast: Paths) -> None:
+    described = json.loads(forecast.description.read_text())
+    table = pd.read_csv(forecast.evaluation / "predictions.csv")
+    assert list(table.columns[:4]) == ["id", "group", "score", "observed"]
+    sides = read_split(forecast.series, forecast.index, forecast.split)
+    origins = [sides.times.index(time) for time in table["id"]]
+    given = np.stack([sides.values[o - 21 : o] for o in origins])
+    coming = np.stack([sides.values[o : o + 7] for o in origins])
+    for file in (forecast.onnx, forecast.int8):
+        session = onnxruntime.InferenceSession(file)
+        quantiles = session.run(None, {"values": given})[0]
+        assert quantiles.shape == (len(table), 7, len(described["quantiles"]))
+        assert (np.diff(quantiles, axis=-1) >= 0).all()
+        squares = ((quantiles[..., 2] - coming) ** 2).mean(1)
+        assert -squares == pytest.approx(table["score"].to_numpy(), rel=0.05, abs=0.05)
+    card = forecast.card.read_text()
+    assert "| the last season again |" in card
+    assert "None" not in card.split("## How to use it")[0]
+
+
+def test_nothing_that_comes_later_is_seen(forecast: Paths, tmp_path: Path) -> None:
+    """Another test side leaves the network as it is, and what follows an origin its forecast."""
+    table = week(280)
+    table.loc[table.index >= 210, "value"] += 1000
+    other = run(tmp_path, table, *TRAINING)
+    weights, same = (load_file(p.checkpoint / "model.safetensors") for p in (forecast, other))
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+    model, values = load_checkpoint(other.checkpoint), read_split(
+        forecast.series, forecast.index, forecast.split
+    ).values  # fmt: skip
+    for origin in (220, 240):
+        later = values.copy()
+        later[origin:] = 7
+        found = [model(torch.from_numpy(v[origin - 21 : origin])[None]) for v in (values, later)]
+        assert torch.equal(*found)
+
+
+def test_the_same_params_give_the_same_forecaster(forecast: Paths, tmp_path: Path) -> None:
+    again = run(tmp_path, week(280), *TRAINING)
+    weights = [load_file(p.checkpoint / "model.safetensors") for p in (forecast, again)]
+    assert all(torch.equal(weights[0][name], tensor) for name, tensor in weights[1].items())
+
+
+def test_holt_winters_goes_on_as_the_library_does() -> None:
+    from statsmodels.tsa.holtwinters import ExponentialSmoothing
+
+    values = week(200)["value"].to_numpy()
+    found = simple_forecasts(values, np.array([150, 151, 171]), 7, 7)["holt_winters"]
+    fitted = ExponentialSmoothing(
+        values[:150], trend="add", seasonal="add", seasonal_periods=7,
+        initialization_method="estimated",
+    ).fit()  # fmt: skip
+    assert found[0] == pytest.approx(fitted.forecast(7), rel=1e-6)
+    names = (f"smoothing_{part}" for part in ("level", "trend", "seasonal"))
+    given = {name: fitted.params[name] for name in names}
+    later = ExponentialSmoothing(
+        values[:171], trend="add", seasonal="add", seasonal_periods=7,
+        initialization_method="known", initial_level=fitted.params["initial_level"],
+        initial_trend=fitted.params["initial_trend"],
+        initial_seasonal=fitted.params["initial_seasons"],
+    ).fit(**given, optimized=False)  # fmt: skip
+    assert found[2] == pytest.approx(later.forecast(7), rel=1e-6)
+
+
+def answer(project: Project, *arguments: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(
+        project.run("springfield", "predict", "--json", *arguments).stdout
+    )
+    return found
+
+
+@pytest.mark.slow
+def test_a_csv_of_ones_own_becomes_a_champion(finished: Project, tmp_path: Path) -> None:
+    """With commands only, and reruns what changed."""
+    table = week(280)
+    (finished.path / "data/series.csv").write_text(table.to_csv(index=False))
+    own = [o for o in SMALL if not o.startswith("experiment")]
+    finished.springfield("use", "series")
+    finished.springfield("compose", *own)
+    assert finished.repro() == [
+        "config", "download", "prepare", "split", "augment", "train", "evaluate", "export"
+    ]  # fmt: skip
+    assert finished.repro() == []
+    finished.springfield("compose", *own, "optimizer.lr=0.01")
+    assert finished.repro() == ["config", "train", "evaluate", "export"]
+    assert "version 2 (models/springfield.onnx) is the champion of series" in finished.springfield(
+        "promote"
+    )
+    assert "test rmse" in finished.springfield("compare", "1")
+    (found,) = answer(finished, "data/series.csv")
+    assert found["forecast"][0]["time"] == "2024-10-07T00:00:00"
+    assert len(found["forecast"]) == 7
+    output = finished.springfield("predict", "data/series.csv", "--plot", "next.png")
+    assert "2024-10-13" in output
+    assert (finished.path / "next.png").is_file()
+    (finished.path / "short.csv").write_text(table[:9].to_csv(index=False))
+    message = "short.csv has 9 values; a forecast needs 21"
+    assert message in finished.springfield("predict", "short.csv", status=1)
+    assert "test, holt winters" in finished.springfield("summary")
+    with (finished.path / "data/series.csv").open("a") as file:
+        file.write("2024-10-07,120.0\n")
+    assert finished.repro() == ["download", *STAGES[1:]]
