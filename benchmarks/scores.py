@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from tables import add, hardware, provenance
@@ -21,6 +22,19 @@ def few_of_each(n: int) -> float:
     frames = pd.read_csv(table, dtype=str, keep_default_na=False)
     few = frames.sample(frac=1, random_state=1).groupby("class").head(n)
     return float((few["predicted"] == few["class"]).mean())
+
+
+def scores(metrics: dict[str, Any]) -> dict[str, float]:
+    """The columns that are of the task."""
+    if metrics["primary"]["name"] == "accuracy":
+        names: tuple[str, ...] = ("n", "accuracy", "macro_f1")
+        own = {"test_15_accuracy": round(few_of_each(15), 4)}
+    else:
+        names = ("n", "rmse", "mean_rmse", "mae", "coverage_80", "coverage_95")
+        simple = metrics["baseline"]
+        own = {key: round(simple[key], 4) for key in simple if not key.endswith("_mae")}
+    both = [(side, name) for side in ("val", "test") for name in names]
+    return {f"{side}_{name}": round(metrics[side][name], 4) for side, name in both} | own
 
 
 def main(experiment: str, overrides: list[str]) -> None:
@@ -38,12 +52,7 @@ def main(experiment: str, overrides: list[str]) -> None:
             **run,
             "epoch_seconds": round(speed["seconds"].median(), 1),
             "epochs": len(epochs),
-            **{
-                f"{side}_{name}": round(metrics[side][name], 4)
-                for side in ("val", "test")
-                for name in ("n", "accuracy", "macro_f1")
-            },
-            "test_15_accuracy": round(few_of_each(15), 4),
+            **scores(metrics),
         }
         add(table, [row])
         curve = epochs.round(5).assign(**run)[[*run, *epochs]]
