@@ -59,6 +59,11 @@ def test_own_pictures_start_from_pretrained_weights_and_give_their_name(
     assert load(target).data.name == "cats"
 
 
+def test_a_data_set_of_another_task_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"the data set 'milk' is not for task\.name=class"):
+        compose(REPOSITORY, tmp_path / "params.yaml", ["data=milk"])
+
+
 OF_SERIES = {
     "milk", "temperature", "series", "time", "windows", "jitter", "lstm", "lstm_lab", "forecast"
 }  # fmt: skip

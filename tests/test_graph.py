@@ -144,6 +144,8 @@ def problems(stages: dict[str, Any], task: str) -> Iterator[str]:
             deps = resolved(content["deps"], values)
             listed = {REPOSITORY / dep for dep in deps if dep.startswith("src/")}
             code = reached(module, values["model.code"])
+            for folder in {file.parent for file in code} & listed:  # watched as a whole
+                code |= {f for path in folder.glob("*.py") for f in reached(path, "")}
             if listed != (expected := {within(file, listed) for file in code}):
                 names = sorted(path.name for path in listed ^ expected)
                 yield f"{name}, model {model}: code deps differ in {names}"

@@ -28,7 +28,7 @@ EDITS = {
     f"{CODE}/images/reading/archives.py": ["download", "prepare"],
     f"{CODE}/images/reading/formats.py": ["prepare"],
     f"{TASK}/prepare.py": ["prepare"],
-    f"{CODE}/pages/[!_]*": ["prepare", "evaluate"],
+    f"{CODE}/pages/[!_]*": ["prepare", "augment", "evaluate"],
     f"{CODE}/images/drawing/*": ["prepare", "augment", "evaluate"],
     f"{CODE}/images/store.py": ["prepare", "augment", *TRAINED],
     f"{CODE}/sampling/sides.py": ["augment", *TRAINED],

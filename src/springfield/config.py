@@ -103,7 +103,15 @@ def _fill(content: dict[str, Any]) -> None:
 def _checked(content: dict[str, Any], where: str) -> Params:
     _fill(content)
     task = content.get("task")
-    kind = TASKS.get(task.get("name", "") if isinstance(task, dict) else "", ClassificationParams)
+    name = task.get("name", "") if isinstance(task, dict) else ""
+    kind, given = TASKS.get(name, ClassificationParams), content.get("data")
+    data = given if isinstance(given, dict) else {}
+    layout = data.get("layout")
+    if layout and isinstance(layout, dict) != (kind is ForecastingParams):
+        raise UserError(
+            f"{where}: the data set '{data.get('name')}' is not for task.name={name}; choose an "
+            "experiment of its task, as in conf/experiment/, or write one"
+        )
     try:  # of JSON, objects may become dataclasses although nothing else is converted
         return TypeAdapter(kind).validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:

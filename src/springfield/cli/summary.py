@@ -14,6 +14,8 @@ SIDES = {"val": "val", "test": "test", "official_test": "official test"}
 CLASSIFIER = {"accuracy": "accuracy", "macro_f1": "macro-F1", "macro_f1_10": "of 10+\nframes"}
 """Columns of the table."""
 FORECASTER = {"rmse": "RMSE", "mean_rmse": "mean of\neach", "mae": "MAE"}
+PICTURES = "next      make app                             name pictures in the browser"
+SERIES = "next      springfield predict FILE.csv         how a series goes on"
 SIMPLE = ("last_value", "seasonal_naive", "holt_winters")
 FILES = {
     "model": PATHS.onnx,
@@ -51,7 +53,8 @@ def summary() -> None:
     except FileNotFoundError as error:
         raise UserError(f"{PATHS.metrics} does not exist; run 'dvc repro' first") from error
     rows, columns = _rows(metrics)
-    table = Table("", "samples", *columns.values())
+    pictures = columns is CLASSIFIER
+    table = Table("", "frames" if pictures else "forecasts", *columns.values())
     for name, scores in rows.items():
         values = [scores.get(column) for column in columns]
         shown = ["unknown" if value is None else f"{value:.4f}" for value in values]
@@ -63,8 +66,8 @@ def summary() -> None:
             console.print(f"{name:10}{path}{size}")
     if not all(path.is_file() for path in (PATHS.onnx, PATHS.int8, PATHS.card)):
         console.print("          the others are missing: 'dvc pull' or 'dvc repro' brings them")
+    console.print(PICTURES if pictures else SERIES)
     console.print("""\
-next      make app                             name pictures in the browser
           make ui                              compare runs in MLflow
           dvc exp run -S optimizer.lr=3e-4     another learning rate
           make repro EXPERIMENT=simpsons_cpu   real frames (needs a mirror)""")

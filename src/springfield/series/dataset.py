@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,9 @@ from torch.utils.data import Dataset
 from springfield.sampling.batches import PADDING, Key
 from springfield.sampling.sides import read_sides
 from springfield.series.store import read_series
-from springfield.series.transforms import Augmentation
+
+if TYPE_CHECKING:
+    from springfield.series.transforms import Augmentation
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Windows(Dataset[tuple[Tensor, Tensor]]):
     origins: NDArray[np.int64]
     window: int
     horizon: int
-    augmentation: Augmentation | None = None
+    augmentation: "Augmentation | None" = None
     seed: int = 0
     """Of the augmentation, beside epoch and row."""
 

@@ -3,19 +3,21 @@
 import base64
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from springfield.pages.template import write_page
 from springfield.series.drawing.plots import series_plot
-from springfield.series.reading.table import Columns
+
+if TYPE_CHECKING:
+    from springfield.series.reading.table import Columns
 
 TEMPLATE = Path(__file__).with_name("data_page.html.jinja")
 
 
 def write_data_page(
-    series: pd.DataFrame, columns: Columns, report: dict[str, Any], path: Path
+    series: pd.DataFrame, columns: "Columns", report: dict[str, Any], path: Path
 ) -> None:
     """Write an HTML page with the series, its season and its holes.
 
