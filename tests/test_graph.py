@@ -5,6 +5,7 @@ import copy
 import functools
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -173,9 +174,13 @@ def test_every_stage_lists_what_it_imports_reads_and_writes(task: str) -> None:
     assert list(problems(PIPELINE, task)) == []
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_nothing_that_a_stage_lists_can_be_taken_out(task: str) -> None:
-    unnoticed = [what for what, mutated in mutations() if not any(problems(mutated, task))]
+def test_nothing_that_a_stage_lists_can_be_taken_out() -> None:
+    """Of a task whose networks are all in network.py, `${model.code}` is the same as that."""
+    unnoticed = [
+        what
+        for what, mutated in mutations()
+        if not any(chain.from_iterable(problems(mutated, task) for task in TASKS))
+    ]
     assert unnoticed == []
 
 
