@@ -13,6 +13,8 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +22,10 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
+import torch
+import yaml
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import (
@@ -33,12 +38,14 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from springfield.images.store import ImageStore
 from springfield.serving.page import ISOLATION
 from springfield.serving.predict import Predictor, pixels
 from springfield.sources.sample import frames
 
-from .conftest import REPOSITORY, Project
+from .conftest import REPOSITORY, Project, wait
 from .test_browser import CHROMIUM, FLAGS, shot
+from .test_serve import MALFORMED, send
 
 PACKAGES = REPOSITORY / "web/node_modules"
 AXE = PACKAGES / "axe-core/axe.min.js"
@@ -293,6 +300,7 @@ def test_one_that_is_no_picture_does_not_stop_the_others(page: Page) -> None:
     expect(page.locator("#rows tr", has_text="text.jpg")).to_contain_text("no picture")
     page.locator("#rows button", has_text="text.jpg").click()
     expect(page.locator("#who")).to_have_text("No answer")
+    expect(page.locator("#sure")).to_contain_text("text.jpg: This file is no picture")
 
 
 # What else can be done with it
@@ -367,6 +375,43 @@ def test_undo_takes_back_the_last_action_and_reset_all(page: Page) -> None:
     expect(page.locator("#who")).to_have_text("Choose a picture and see who it is.")
     expect(page.locator("#shown")).to_be_hidden()
     expect(page.locator("#undo")).to_be_disabled()
+    expect(page.locator("#reset")).to_be_enabled()
+
+
+def test_undo_takes_back_any_action(page: Page, folder: Path, tmp_path: Path) -> None:
+    """Newest first: labels, a shift, a folder, a model, pictures."""
+    undo, watched = page.locator("#undo"), page.locator("#watched-bars li")
+    ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
+    model = other_model(folder, tmp_path / "cats.onnx", classes=json.dumps([*"abcdefghij"]))
+    page.set_input_files("#model-file", model)
+    expect(page.locator("#model-summary")).to_contain_text("cats.onnx")
+    (tmp_path / "mine").mkdir()
+    photo((60, 40), 3).save(tmp_path / "mine/mine.png")
+    page.set_input_files("#folder-files", tmp_path / "mine")
+    expect(page.locator("#spoken")).to_contain_text("mine.png", timeout=PATIENCE)
+    page.locator("[data-arrow=ArrowLeft]").click()
+    page.locator("#watch summary").click()
+    page.locator("#watch-some").click()
+    expect(watched).to_have_count(10)
+    page.locator("#among").check()
+    undo.click()
+    expect(page.locator("#among")).not_to_be_checked()
+    undo.click()
+    expect(watched).to_have_count(0)
+    expect(page.locator("#shifted")).not_to_be_empty()
+    undo.click()
+    expect(page.locator("#shifted")).to_be_empty()
+    expect(page.locator("#random")).to_be_visible()  # draws from the folder
+    undo.click()
+    expect(page.locator("#random")).to_be_hidden()
+    expect(page.locator("#rows tr")).to_have_count(1)
+    undo.click()
+    expect(page.locator("#model-summary")).to_contain_text(INT8, timeout=PATIENCE)
+    expect(page.locator("#random")).to_be_visible()
+    expect(page.locator("#who")).not_to_have_text("A", timeout=PATIENCE)
+    undo.click()
+    expect(page.locator("#shown")).to_be_hidden()
+    expect(undo).to_be_disabled()
 
 
 def test_a_long_list_can_be_stopped(page: Page) -> None:
@@ -398,6 +443,433 @@ def test_watched_classes_are_shown_with_every_picture(page: Page) -> None:
         assert shown == pytest.approx(float(row[name]), abs=0.006)
     page.locator("#watch-none").click()
     expect(page.locator("#watched")).to_be_hidden()
+
+
+def linear(
+    path: Path,
+    takes: tuple[str, list[int | str]],
+    *,
+    outputs: int = 2,
+    weights: float | None = None,
+    **metadata: str,
+) -> Path:
+    """A classifier as anybody exports one: the mean of each channel, times a matrix."""
+    kind, shape = takes
+    nchw = shape[1] in (1, 3)
+    channels = int(shape[1] if nchw else shape[3])
+    rng = np.random.default_rng(7)
+    matrix = rng.normal(0, 4, (channels, outputs)).astype(np.float32)
+    if weights is not None:
+        matrix[:] = weights
+    element = {"uint8": onnx.TensorProto.UINT8, "float32": onnx.TensorProto.FLOAT}[kind]
+    nodes = [
+        onnx.helper.make_node("Cast", ["input"], ["float"], to=onnx.TensorProto.FLOAT),
+        onnx.helper.make_node(
+            "ReduceMean", ["float", "axes"], ["means"], keepdims=0, name="reduce"
+        ),
+        onnx.helper.make_node("MatMul", ["means", "matrix"], ["output"]),
+    ]
+    axes = np.array([2, 3] if nchw else [1, 2])
+    graph = onnx.helper.make_graph(
+        nodes,
+        "linear",
+        [onnx.helper.make_tensor_value_info("input", element, shape)],
+        [onnx.helper.make_tensor_value_info("output", onnx.TensorProto.FLOAT, [1, outputs])],
+        [
+            onnx.numpy_helper.from_array(matrix, "matrix"),
+            onnx.numpy_helper.from_array(axes, "axes"),
+        ],
+    )
+    opset = [onnx.helper.make_opsetid("", 18)]
+    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=9)
+    onnx.helper.set_model_props(model, metadata)
+    onnx.save(model, path)
+    return path
+
+
+def softmax_of(path: Path, pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """What ONNX Runtime says of an input, as probabilities."""
+    session = onnxruntime.InferenceSession(path)
+    (logits,) = session.run(None, {"input": pixels})
+    powers = np.exp(logits[0] - logits[0].max())
+    return np.asarray(powers / powers.sum(), np.float32)
+
+
+MEAN = np.array([0.5071, 0.4865, 0.4409], np.float32)
+STD = np.array([0.2673, 0.2564, 0.2762], np.float32)
+
+
+def test_a_plain_export_of_cifar_100_runs(page: Page, tmp_path: Path) -> None:
+    """Float32 1 x 3 x 32 x 32, logits, not a word about mean, std or labels."""
+    path = tmp_path / "cifar100.onnx"
+    torch.manual_seed(3)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(4),
+        torch.nn.Flatten(),
+        torch.nn.Linear(128, 100),
+    ).eval()
+    picture = torch.zeros(1, 3, 32, 32)
+    torch.onnx.export(network, (picture,), path, external_data=False, verbose=False, dynamo=True)
+    image = photo((32, 32), 4)
+    page.set_input_files("#model-file", path)
+    expect(page.locator("#form-about")).to_contain_text("takes float32, 32", timeout=PATIENCE)
+    expect(page.locator("#form-size")).to_be_hidden()  # the file says it
+    page.locator("#form-mean").fill(", ".join(map(str, MEAN.tolist())))
+    page.locator("#form-std").fill("0.2673, 0")
+    page.locator("#form [type=submit]").click()
+    expect(page.locator("#form-problem")).to_contain_text("neither one number nor 3")
+    page.locator("#form-std").fill(" ".join(map(str, STD.tolist())))
+    page.locator("#form-classes").fill("\n".join(f"thing_{n}" for n in range(100)))
+    page.locator("#form [type=submit]").click()
+    expect(page.locator("#model-summary")).to_contain_text("cifar100.onnx, 100 classes")
+    expect(page.locator("#random")).to_be_hidden()  # nothing here is of its classes
+    ask(page, upload("a.png", encoded(image, "PNG")))
+    row = answers(page)[0]
+    assert list(row)[6] == "thing_0"
+    scaled = (np.asarray(image, np.float32) / 255 - MEAN) / STD
+    with torch.inference_mode():
+        wanted = network(torch.from_numpy(scaled).permute(2, 0, 1)[None].float())
+    assert probabilities(row) == pytest.approx(wanted.softmax(1)[0].numpy(), abs=1e-4)
+    page.locator("#model summary").click()
+    page.locator("#device").select_option("wasm")  # what was said of the file stays said
+    expect(page.locator("#message")).to_contain_text("looked at again", timeout=PATIENCE)
+    assert probabilities(answers(page)[0]) == pytest.approx(wanted.softmax(1)[0].numpy(), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        ("float32", ["n", 1, "h", "w"]),
+        ("float32", [1, 20, 30, 3]),
+        ("uint8", [1, 3, 20, 30]),
+        ("uint8", [1, "h", "w", 3]),
+    ],
+)
+def test_any_classifier_can_be_opened(
+    page: Page, tmp_path: Path, kind: str, shape: list[int | str]
+) -> None:
+    path = linear(tmp_path / "any.onnx", (kind, shape), outputs=3)
+    page.set_input_files("#model-file", path)
+    expect(page.locator("#form-dialog")).to_be_visible(timeout=PATIENCE)
+    page.set_input_files("#form-file", upload("l.json", b'{"0": "a", "1": "b", "2": "c"}'))
+    if kind == "float32" and "h" in shape:
+        page.locator("#form-width").fill("30")
+        page.locator("#form-height").fill("20")
+    page.locator("#form [type=submit]").click()
+    expect(page.locator("#model-summary")).to_contain_text("any.onnx, 3 classes")
+    image = photo((30, 20), 6)
+    ask(page, upload("a.png", encoded(image, "PNG")))
+    row = answers(page)[0]
+    assert list(row)[6:] == ["a", "b", "c"]
+    nchw = shape[1] in (1, 3)
+    grey = 1 in (shape[1], shape[3])
+    luma = np.array([0.299, 0.587, 0.114])
+    pixels = np.asarray(image)
+    if grey:
+        pixels = np.round(pixels @ luma)[..., None]
+    pixels = pixels.transpose(2, 0, 1) if nchw else pixels
+    given = pixels.astype(np.uint8) if kind == "uint8" else (pixels / 255).astype(np.float32)
+    assert probabilities(row) == pytest.approx(softmax_of(path, given[None]), abs=1e-4)
+
+
+def test_a_form_that_is_closed_leaves_the_model_as_it_is(page: Page, tmp_path: Path) -> None:
+    path = linear(tmp_path / "any.onnx", ("float32", [1, 3, 8, 8]), outputs=3)
+    page.set_input_files("#model-file", path)
+    page.locator("#form-cancel").click()
+    ready(page)
+    expect(page.locator("#model-summary")).to_contain_text(INT8)
+    page.set_input_files("#model-file", path)  # labels that do not fit are told, too
+    page.locator("#form-classes").fill("a\nb")
+    page.locator("#form [type=submit]").click()
+    assert "gives 3 probabilities but names 2 classes" in told(page)
+
+
+def test_labels_to_watch_by_name_or_number(page: Page) -> None:
+    page.locator("#watch summary").click()
+    names = page.locator("#watched-bars .label")
+    ask(page, upload("a.png", encoded(photo((90, 60), 3), "PNG")))
+    page.locator("#filter").fill("momo, 9")
+    expect(page.locator("#classes label")).to_have_count(2)
+    page.keyboard.press("Enter")
+    last = page.evaluate("document.querySelectorAll('#classes label')[9].innerText")
+    assert names.all_inner_texts() == ["Chef Momo", last.split("\n")[-1]]
+    page.locator("#filter").fill("nobody")
+    page.locator("#watch-add").click()
+    assert "No class is called “nobody”. Write a part of a name, or a number from 0 to 9" in told(
+        page
+    )
+    page.locator("#filter").fill("")
+    page.locator("#watch-some").click()
+    expect(names).to_have_count(10)
+
+
+def test_softmax_among_the_watched(page: Page) -> None:
+    page.locator("#watch summary").click()
+    page.locator("#filter").fill("0, 3, 5")
+    page.locator("#watch-add").click()
+    page.locator("#among").check()
+    ask(page, upload("a.png", encoded(photo((90, 60), 3), "PNG")))
+    every = probabilities(answers(page)[0])
+    chosen = every[[0, 3, 5]] / every[[0, 3, 5]].sum()
+    shown = page.locator("#watched-bars .fill").evaluate_all(
+        "fills => fills.map((fill) => Number(fill.style.getPropertyValue('--share')))"
+    )
+    assert shown == pytest.approx(chosen, abs=1e-4)
+    expect(page.locator("#watched-heading")).to_have_text("Watched, among themselves")
+    expect(page.locator(".grid")).to_have_text("0255075100 %")
+
+
+def corners(path: Path) -> Path:
+    """A classifier that tells where it is bright: the mean of each quarter, as logits."""
+    node = onnx.helper.make_node
+    nodes = [
+        node("AveragePool", ["input"], ["pooled"], kernel_shape=[16, 16], strides=[16, 16]),
+        node("ReduceMean", ["pooled", "axes"], ["grey"], keepdims=0),
+        node("Flatten", ["grey"], ["flat"]),
+        node("Mul", ["flat", "ten"], ["output"]),
+    ]
+    floats = onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        nodes,
+        "corners",
+        [onnx.helper.make_tensor_value_info("input", floats, [1, 3, 32, 32])],
+        [onnx.helper.make_tensor_value_info("output", floats, [1, 4])],
+        [
+            onnx.numpy_helper.from_array(np.array([1]), "axes"),
+            onnx.numpy_helper.from_array(np.float32([10]), "ten"),
+        ],
+    )
+    opset = [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), path)
+    return path
+
+
+def test_the_picture_is_shifted_and_the_answer_follows(page: Page, tmp_path: Path) -> None:
+    path = corners(tmp_path / "corners.onnx")
+    page.set_input_files("#model-file", path)
+    page.locator("#form [type=submit]").click()
+    expect(page.locator("#model-summary")).to_contain_text("corners.onnx, 4 classes")
+    image = photo((32, 32), 3)
+    ask(page, upload("a.png", encoded(image, "PNG")))
+    page.locator("#watch summary").click()
+    page.locator("#watch-some").click()
+
+    def shown() -> list[float]:
+        """The shares of the classes 0 to 3."""
+        pairs = page.locator("#watched-bars li").evaluate_all(
+            """nodes => nodes.map((node) => [node.querySelector(".label").textContent,
+              Number(node.querySelector(".fill").style.getPropertyValue("--share"))])"""
+        )
+        return [share for _, share in sorted(pairs)]
+
+    def wanted(right: int, down: int) -> list[float]:
+        rows = np.clip(np.arange(32) - down, 0, 31)
+        columns = np.clip(np.arange(32) - right, 0, 31)
+        moved = np.asarray(image)[rows][:, columns].transpose(2, 0, 1)[None]
+        return softmax_of(path, (moved / 255).astype(np.float32)).tolist()
+
+    assert shown() == pytest.approx(wanted(0, 0), abs=1e-4)
+    page.locator("#step").fill("25")
+    page.locator("[data-arrow=ArrowRight]").click()
+    page.locator("[data-arrow=ArrowRight]").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("#shifted")).to_have_text("50% to the right, -25% down")
+    wait(lambda: shown() == pytest.approx(wanted(16, -8), abs=1e-4), 10)
+    assert wanted(16, -8) != pytest.approx(wanted(0, 0), abs=0.05)  # the test can tell
+    page.locator("#shift-reset").click()
+    assert shown() == pytest.approx(wanted(0, 0), abs=1e-4)
+    expect(page.locator("#shifted")).to_be_empty()
+
+
+# What it says on the way
+
+
+def test_the_list_tells_where_it_is(page: Page) -> None:
+    """The current row is in view, the last answer stays until the next, one sentence ends it."""
+    page.evaluate(
+        """() => {
+          globalThis.seen = { who: [], spoken: [], out: 0 };
+          const note = (id, list) => new MutationObserver(() => {
+            const text = document.getElementById(id).textContent;
+            if (text && list.at(-1) !== text) list.push(text);
+          }).observe(document.getElementById(id), { childList: true, subtree: true });
+          note("who", seen.who);
+          note("spoken", seen.spoken);
+          new MutationObserver(() => {
+            const row = document.querySelector("#rows [aria-current]");
+            const box = document.querySelector(".scroll").getBoundingClientRect();
+            const place = row?.getBoundingClientRect();
+            if (place && (place.top < box.top || place.bottom > box.bottom + 1)) seen.out += 1;
+          }).observe(document.getElementById("rows"), { attributes: true, subtree: true });
+        }"""
+    )
+    files = [upload(n, encoded(image, "PNG")) for n, image in some_frames(30)]
+    ask(page, *files, upload("text.png", b"no picture"))
+    expect(page.locator("#spoken")).to_contain_text("31 pictures: sure of")
+    expect(page.locator("#spoken")).to_contain_text("no answer to 1.")
+    seen = page.evaluate("seen")
+    assert len(seen["spoken"]) == 1
+    looking = [who for who in seen["who"] if "Looking" in who]
+    assert len(looking) == 1  # at the first one
+    assert seen["out"] == 0
+    page.locator("#rows button").nth(3).click()
+    expect(page.locator("#shown-name")).to_have_text(some_frames(30)[3][0])
+
+
+def test_the_progress_bar_is_of_the_page_s_own_style(page: Page) -> None:
+    style = "(node) => getComputedStyle(node).appearance"
+    for name in ("#download", "#queue-bar"):
+        assert page.locator(name).evaluate(style) == "none"
+
+
+def test_two_thousand_rows_do_not_hold_up_the_page(page: Page) -> None:
+    page.evaluate(
+        """() => {
+          globalThis.blocked = [];
+          new PerformanceObserver((list) => {
+            blocked.push(...list.getEntries().map(({ duration }) => duration));
+          }).observe({ type: "longtask" });
+        }"""
+    )
+    small = encoded(photo((16, 12)), "PNG")
+    page.evaluate(
+        """(bytes) => {
+          const data = new DataTransfer();
+          for (let n = 0; n < 2000; n++) {
+            data.items.add(new File([new Uint8Array(bytes)], `${n}.png`, { type: "image/png" }));
+          }
+          document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
+        }""",
+        list(small),
+    )
+    expect(page.locator("#rows tr")).to_have_count(2000, timeout=4 * PATIENCE)
+    ask(page, upload("one more.png", small))
+    worst = []
+    for language in ("ru", "en", "ru", "en"):
+        page.evaluate("blocked.splice(0)")
+        page.locator(f"[data-language={language}]").click()
+        page.wait_for_timeout(600)
+        worst.append(max(page.evaluate("blocked.splice(0)"), default=0))
+    assert min(worst) < 200, worst
+    page.locator("#undo").click()  # one row less
+    expect(page.locator("#rows tr")).to_have_count(2000)
+    page.wait_for_timeout(600)
+    assert max(page.evaluate("blocked.splice(0)"), default=0) < 200
+
+
+def test_a_chosen_version_stays_when_the_device_changes(page: Page) -> None:
+    page.locator("#model summary").click()
+    page.locator("#version").select_option(FP32)
+    expect(page.locator("#model-summary")).to_contain_text(FP32)
+    page.locator("#device").select_option("wasm")
+    expect(page.locator("#sure")).not_to_contain_text("Ready")
+    ready(page)
+    expect(page.locator("#model-summary")).to_contain_text(FP32)
+
+
+def test_a_name_is_no_formula_in_the_csv(page: Page) -> None:
+    picture = encoded(photo((30, 20)), "PNG")
+    names = ["=1+1.png", "+1.png", "-1.png", "@a.png", "a=b.png"]
+    ask(page, *(upload(name, picture) for name in names))
+    found = [row["picture"] for row in answers(page)]
+    assert found == ["'=1+1.png", "'+1.png", "'-1.png", "'@a.png", "a=b.png"]
+
+
+# What a first visitor sees
+
+
+def test_a_first_visitor_sees_an_answer_within_five_seconds(
+    context: BrowserContext, address: str
+) -> None:
+    started = time.monotonic()
+    page = context.new_page()
+    page.goto(address)
+    page.locator("#samples button").first.click()  # also while the model loads
+    expect(page.locator("#scores")).to_be_visible(timeout=PATIENCE)
+    assert time.monotonic() - started < 5
+    expect(page.locator("#samples button")).to_have_count(8)
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, done: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model and the data that it was made of."""
+    trained = tmp_path_factory.mktemp("trained")
+    shutil.copytree(folder, trained, symlinks=True, dirs_exist_ok=True)
+    shutil.copytree(done.path / "data/prepared", trained / "data/prepared")
+    shutil.copyfile(done.path / "data/split.csv", trained / "data/split.csv")
+    return trained
+
+
+def test_random_draws_from_the_test_side_of_the_data(
+    context: BrowserContext, trained: Path, tmp_path: Path
+) -> None:
+    with (trained / "data/prepared/index.csv").open() as file:
+        classes = {row["id"]: row["class"] for row in csv.DictReader(file)}
+    with (trained / "data/split.csv").open() as file:
+        test = [row["id"] for row in csv.DictReader(file) if row["split"] == "test"]
+    with serving(trained) as address:
+        site = json.loads(urllib.request.urlopen(f"{address}site.json").read())
+        assert set(site["samples"].values()) == {classes[name] for name in test}
+        store = ImageStore(trained / "data/prepared/images.arrow")
+        (small, *_), wanted = store[test[0]].shape, classes[test[0]]
+        path = next(path for path, name in site["samples"].items() if name == wanted)
+        served = Image.open(io.BytesIO(urllib.request.urlopen(address + path).read()))
+        assert min(served.size) == small
+        near = [np.abs(np.asarray(served).astype(int) - store[name]).mean() for name in test]
+        assert min(near) < 6  # of 255: it is one of them
+        page = visit(context, address)
+        page.locator("#random").click()
+        expect(page.locator("#scores")).to_be_visible()
+        model = other_model(trained, tmp_path / "cats.onnx", classes=json.dumps([*"abcdefghij"]))
+        page.set_input_files("#model-file", model)
+        expect(page.locator("#model-summary")).to_contain_text("cats.onnx")
+        expect(page.locator("#random")).to_be_hidden()
+        expect(page.locator("#samples")).to_be_hidden()
+
+
+@pytest.mark.parametrize(("options", "own"), [((), False), (("--samples",), True)])
+def test_a_static_page_has_pictures_of_the_data_only_if_told_to(
+    trained: Path, tmp_path: Path, options: tuple[str, ...], own: bool
+) -> None:
+    command = [*SPRINGFIELD, "app", "--build", str(tmp_path / "built"), *options]
+    subprocess.run(command, cwd=trained, env=ENV, check=True, capture_output=True)
+    with (trained / "data/split.csv").open() as file:
+        test = [row["id"] for row in csv.DictReader(file) if row["split"] == "test"]
+    store = ImageStore(trained / "data/prepared/images.arrow")
+    found = sorted((tmp_path / "built/samples").iterdir())
+    assert found  # the sample is drawn by this project: its pictures may be shown
+    sizes = {Image.open(path).size for path in found}
+    assert (sizes == {store[name].shape[1::-1] for name in test}) == own
+
+
+def test_on_touch_screens_nobody_speaks_of_dropping(browser: Browser, address: str) -> None:
+    context = browser.new_context(
+        locale="en-GB", has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844}
+    )
+    page = visit(context, address)
+    assert "Drop" not in page.locator("#invitation").inner_text()
+    assert "Tap to choose a picture" in page.locator("#invitation").inner_text()
+    context.close()
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_the_toolbar_stays_in_one_row(page: Page, language: str) -> None:
+    page.locator(f"[data-language={language}]").click()
+    tops = "nodes => new Set(nodes.map((node) => node.getBoundingClientRect().bottom)).size"
+    for width in (320, 360, 390, 600, 740, 768, 900, 1024, 1200, 1366, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        buttons = page.locator(".toolbar button:visible")
+        assert buttons.count() == 6
+        assert buttons.evaluate_all(tops) == 1, width
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        inside = page.locator("#picture").evaluate(
+            """(card) => card.getBoundingClientRect().right
+               - document.getElementById("reset").getBoundingClientRect().right"""
+        )
+        assert inside > 0, width
 
 
 def test_not_sure_below_the_threshold(page: Page, folder: Path) -> None:
@@ -479,8 +951,9 @@ def test_every_sentence_is_there_in_both_languages(page: Page) -> None:
         each = [sentence] if isinstance(sentence, str) else list(sentence.values())
         return {name for text in each for name in re.findall(r"\{(\w+)\}", text)}
 
-    sentences = page.evaluate("import('/i18n.mjs').then(({ SENTENCES }) => SENTENCES)")
-    english, russian = ({k: values(v) for k, v in sentences[name].items()} for name in ("en", "ru"))
+    load = "(name) => import(`/${name}.mjs`).then((module) => module.default)"
+    loaded = (page.evaluate(load, name) for name in ("en", "ru"))
+    english, russian = ({k: values(v) for k, v in one.items()} for one in loaded)
     assert english == russian
     fixed = page.locator("[data-t]").evaluate_all("nodes => nodes.map(({ dataset }) => dataset.t)")
     assert set(fixed) <= set(english)
@@ -663,6 +1136,11 @@ def test_any_static_host_serves_it(context: BrowserContext, folder: Path, tmp_pa
     built = tmp_path / "built"
     command = [*SPRINGFIELD, "app", "--build", str(built)]
     subprocess.run(command, cwd=folder, env=ENV, check=True, capture_output=True)
+    assert (built / ".nojekyll").is_file()  # GitHub Pages takes it as it is
+    _, front, _ = (built / "README.md").read_text().split("---\n")
+    space = yaml.safe_load(front)  # and a Space of Hugging Face
+    assert (space["sdk"], space["app_file"]) == ("static", "index.html")
+    assert space["custom_headers"]["cross-origin-embedder-policy"] == "require-corp"
     handler = functools.partial(Bare, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -687,9 +1165,19 @@ def test_any_static_host_serves_it(context: BrowserContext, folder: Path, tmp_pa
 
 
 def test_over_plain_http_it_answers_with_one_thread(
-    context: BrowserContext, address: str, folder: Path
+    context: BrowserContext, folder: Path, tmp_path: Path
 ) -> None:
-    page = visit(context, address.replace("127.0.0.1", ELSEWHERE))
+    command = [*SPRINGFIELD, "app", "--build", str(tmp_path / "built")]
+    subprocess.run(command, cwd=folder, env=ENV, check=True, capture_output=True)
+    handler = functools.partial(Bare, directory=str(tmp_path / "built"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        over_plain_http(context, f"http://{ELSEWHERE}:{server.server_port}/", folder)
+        server.shutdown()
+
+
+def over_plain_http(context: BrowserContext, address: str, folder: Path) -> None:
+    page = visit(context, address)
     assert "Over plain http" in told(page)
     picture = photo((200, 150))
     ask(page, upload("a.png", encoded(picture, "PNG")))
@@ -769,9 +1257,11 @@ def cut(path: Path) -> Path:
     [
         ("picture", "This is no ONNX model."),
         ("cut off", "This ONNX model is cut off or damaged."),
-        ("no classes", "does not name its classes"),
         ("other classes", "gives 10 probabilities but names 2 classes"),
-        ("other outputs", "takes or gives something else"),
+        ("two inputs", "takes or gives something else"),
+        ("other type", "takes or gives something else"),
+        ("no numbers", "takes or gives something else"),
+        ("threshold", "takes or gives something else"),
         ("unknown operator", "cannot run this ONNX model"),
     ],
 )
@@ -784,21 +1274,29 @@ def test_a_wrong_model_is_refused_and_the_old_one_stays(
             photo((100, 100)).save(path, "PNG")
         case "cut off":
             cut(other_model(folder, path))
-        case "no classes":
-            other_model(folder, path, classes=None)
         case "other classes":
             other_model(folder, path, classes='["cat", "dog"]')
-        case "other outputs":
+        case "two inputs":
             model = onnx.load(folder / "models" / FP32)
-            model.graph.output[0].name = "logits"
-            model.graph.node[-1].output[0] = "logits"
+            model.graph.input.append(onnx.helper.make_tensor_value_info("more", 1, [1]))
             onnx.save(model, path)
+        case "other type":
+            model = onnx.load(folder / "models" / FP32)
+            model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.INT32
+            for node in model.graph.node:  # what casts it takes any type
+                assert "image" not in node.input or node.op_type == "Cast"
+            onnx.save(model, path)
+        case "no numbers":
+            linear(path, ("uint8", [1, "h", "w", 3]), weights=np.nan, classes='["a", "b"]')
+        case "threshold":
+            other_model(folder, path, threshold="1.5")
         case "unknown operator":
             model = onnx.load(folder / "models" / FP32)
             model.graph.node[-1].op_type = "Softermax"
             onnx.save(model, path)
     page.set_input_files("#model-file", path)
     assert sentence in told(page)
+    assert told(page).startswith("wrong.onnx: ")
     expect(page.locator("#model-summary")).to_contain_text(INT8)
     ask(page, upload("a.png", encoded(photo((90, 60)), "PNG")))
     assert answers(page)[0]["answer"]
@@ -972,6 +1470,33 @@ def test_no_violation_of_accessibility_rules(
     audit("camera")
 
 
+# The server
+
+
+def test_the_server_answers_for_this_machine_only(folder: Path) -> None:
+    command = [*SPRINGFIELD, "app", "--no-browser", "--port", "0"]
+    process = subprocess.Popen(command, cwd=folder, env=ENV, stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    port = int(process.stderr.readline().split("http://127.0.0.1:")[1].split("/")[0])
+
+    def get(host: str, more: str = "") -> bytes:
+        return send(port, f"GET /app.mjs HTTP/1.1\r\nHost: {host}\r\n{more}\r\n".encode())
+
+    for host in (f"127.0.0.1:{port}", "localhost", "[::1]:80"):
+        assert get(host).startswith(b"HTTP/1.1 200 "), host
+    for host in ("evil.example", f"evil.example:{port}", "192.168.0.7", ""):
+        assert get(host).startswith(b"HTTP/1.1 421 "), host
+    for request in MALFORMED:
+        assert b" 400 " in send(port, request).split(b"\r\n")[0], request
+    answer = get("localhost")
+    assert b"frame-ancestors 'none'" in answer
+    (tag,) = re.findall(rb"ETag: (\S+)", answer)
+    assert get("localhost", f"If-None-Match: {tag.decode()}\r\n").startswith(b"HTTP/1.1 304 ")
+    assert get("localhost", 'If-None-Match: "another"\r\n').startswith(b"HTTP/1.1 200 ")
+    process.terminate()
+    assert process.stderr.read() == ""
+
+
 # The command
 
 
@@ -1024,7 +1549,8 @@ def test_a_folder_with_other_things_is_not_overwritten(folder: Path, tmp_path: P
 def test_it_needs_the_light_install_only(folder: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from springfield.serving import page;"
-        "page.site(Path('web'), Path('models'));"
+        "from springfield.machine.paths import Paths;"
+        "page.site(Path('web'), Paths(), samples=True);"
         "print(*{name.split('.')[0] for name in sys.modules})"
     )
     command = [sys.executable, "-c", code]

@@ -4,9 +4,11 @@ import hashlib
 import http.client
 import io
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jsonschema
@@ -22,18 +24,25 @@ from .conftest import Project
 JSON = {"Content-Type": "application/json"}
 
 
-@pytest.fixture(scope="module")
-def port(done: Project) -> Iterator[int]:
-    command = [sys.executable, "-m", "springfield", "serve", "--port", "0"]
+@contextmanager
+def serving(project: Project, *options: str) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
+    """`springfield serve` in a project: its port, and the process."""
+    command = [sys.executable, "-m", "springfield", "serve", "--port", "0", *options]
     process = subprocess.Popen(
-        command, cwd=done.path, env=done.env, stderr=subprocess.PIPE, text=True
+        command, cwd=project.path, env=project.env, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr
     line = process.stderr.readline()
-    assert "http://127.0.0.1:" in line, line + process.stderr.read()
-    yield int(line.split("http://127.0.0.1:")[1].split("/")[0])
+    assert "http://" in line, line + process.stderr.read()
+    yield int(line.split("http://")[1].split(":")[1].split("/")[0]), process
     process.terminate()
     process.wait()
+
+
+@pytest.fixture(scope="module")
+def port(done: Project) -> Iterator[int]:
+    with serving(done) as (port, _):
+        yield port
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +104,10 @@ BAD = {
     "too long": (b"", {"Content-Length": str(33 << 20)}, 413, "at most 32 MB"),
     "no length": (b"", {"Transfer-Encoding": "chunked"}, 411, "how long"),
     "negative length": (b"", {"Content-Length": "-1"}, 411, "how long"),
+    "endless length": (b"", {"Content-Length": "9" * 5000}, 413, "at most 32 MB"),
+    "another host": (b"", {"Host": "example.com"}, 421, "ask 127.0.0.1"),
+    "another host's port": (b"", {"Host": "127.0.0.1.example.com:80"}, 421, "ask 127.0.0.1"),
+    "broken host": (b"", {"Host": "[::1"}, 400, "Bad request"),
 }
 
 
@@ -114,3 +127,51 @@ def test_what_is_no_picture_is_refused_in_a_line(port: int, done: Project, kind:
 def test_other_paths_are_not_found(port: int) -> None:
     assert ask(port, b"", {}, "/../models/model.json")[0] == 404
     assert ask(port, b"x", {}, "/health")[0] == 404
+
+
+def send(port: int, request: bytes) -> bytes:
+    """The answer to a request as it goes over the wire."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+MALFORMED = [
+    b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"GET / HTTP/x\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00 hello over TLS\r\n\r\n",
+    b"GET  /  / HTTP/1.1\r\n\r\n",
+]
+
+
+def test_a_malformed_request_is_400_and_nothing_is_printed(done: Project) -> None:
+    with serving(done) as (port, process):
+        for request in MALFORMED:
+            assert b" 400 " in send(port, request).split(b"\r\n")[0], request
+        gone = socket.create_connection(("127.0.0.1", port))
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        gone.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
+        gone.close()  # with a reset
+        assert ask(port, b"", {"Host": "localhost:1"}, "/health")[0] == 404  # a POST
+        assert ask(port, b"", {}, "/health")[0] == 200
+    assert process.stderr
+    assert process.stderr.read() == ""
+
+
+def test_many_connections_wait_for_their_turn(port: int) -> None:
+    waiting = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(100)]
+    assert ask(port, b"", {}, "/health")[0] == 200
+    for connection in waiting:
+        connection.close()
+
+
+def test_one_for_other_machines_is_asked_by_any_name(done: Project) -> None:
+    with serving(done, "--host", "0.0.0.0") as (port, _):
+        assert ask(port, b"x", {"Host": "gpu7.example.com"})[0] == 400  # no picture
+
+
+@pytest.mark.parametrize("command", ["serve", "app"])
+def test_a_port_that_is_none_is_a_line(done: Project, command: str) -> None:
+    told = done.springfield(command, "--port", "65536", status=2)
+    assert "less than or equal to 65535" in told

@@ -3,166 +3,205 @@
 import { takePicture } from "./camera.mjs";
 import { Classifier } from "./classifier.mjs";
 import { toCsv } from "./csv.mjs";
+import { $, marked } from "./document.mjs";
 import { PageError } from "./errors.mjs";
 import { filesOf, isPicture } from "./files.mjs";
-import { setLanguage, t } from "./i18n.mjs";
-import * as view from "./view.mjs";
+import { askForm } from "./form.mjs";
+import { language, setLanguage, t, useLanguage } from "./i18n.mjs";
+import { entryAt } from "./list.mjs";
+import * as states from "./state.mjs";
+import { render } from "./view.mjs";
 
-/** @import { Entry, Message } from "./view.mjs" */
-/** @import { Language } from "./i18n.mjs" */
-/** @import { Model, Options, Outcome, Progress, Values } from "./types.ts" */
+/** @import { Answer, Done, Entry, Language, Model, Options, Shift, State } from "./types.ts" */
 
-const { $ } = view;
 const BROKEN = ["error.memory", "error.unexpected", "error.workerFailed"];
 /** After these the worker starts anew, for the next picture. */
+const SOME = 10;
+/** Labels to watch at random. */
+const FARTHEST = 0.9;
+/** Shift, in parts of the picture. */
+/** @type {Record<string, [number, number]>} */
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-/** @type {Classifier|null} */
-let classifier = null;
-/** @type {Classifier|null} */
-let coming = null; // the classifier that is loading
-/** @type {Model|null} */
-let model = null; // what the worker says of the loaded one
-/** @type {Options} */
-let wanted = { device: "auto" }; // what was loaded: device, and name or file
-let tried = wanted; // what to try again
-/** @type {Progress|null} */
-let loading = null; // bytes of the download
-/** @type {Message|null} */
-let message = null;
-/** @type {Entry[]} */
-let entries = [];
-/** @type {Entry|null|undefined} */
-let current = null; // the entry that is shown
-let follow = true; // show each picture as its answer comes
-let batches = 0;
-let queued = 0; // pictures asked for since the list was last done
-let working = false;
-/** @type {Set<string>} */
-let watched = new Set();
-/** @type {File[]} */
-let folder = []; // pictures that Random draws from
-/** @type {string[]|null} */
-let samples = null;
-/** @type {unknown} */
-let drawnLast = null;
-let shots = 0;
-let cameraOpen = false;
+const state = states.start();
+
+/** @param {Partial<State>} changes */
+function set(changes) {
+  Object.assign(state, changes);
+  render(state);
+}
+
+/**
+ * What a person did, so that Undo can take it back.
+ *
+ * @param {Partial<State>} changes
+ */
+function act(changes) {
+  set({ past: [...state.past, states.done(state)], ...changes });
+}
+
+function undo() {
+  const before = state.past.at(-1);
+  if (before) goBack(before, state.past.slice(0, -1));
+}
+
+function reset() {
+  goBack(states.nothingDone(), []);
+  set({ filter: "", step: states.start().step, told: [] });
+  $("filter").value = "";
+}
+
+/**
+ * @param {Done} before
+ * @param {Done[]} past
+ */
+function goBack({ wanted, ...before }, past) {
+  const asked = state.asked.filter((entry) => before.entries.includes(entry));
+  set({ ...before, past, asked, moved: null, message: null, follow: false });
+  if (isOther(wanted)) load(wanted, false);
+  else set({ wanted });
+  work();
+  lookMoved();
+}
+
+/**
+ * Whether these options load another model than what is loaded, or loading.
+ *
+ * @param {Options} options
+ */
+function isOther({ device, name, file, form }) {
+  const now = state.coming ? state.tried : state.wanted;
+  return now.device !== device || now.name !== name || now.file !== file || now.form !== form;
+}
 
 /**
  * @param {unknown} error
- * @param {boolean} again - offer to load the model once more
+ * @param {{again?: boolean, file?: string}} more - offer to load the model once more; about a file
  */
-function tell(error, again = false) {
+function tell(error, { again = false, file } = {}) {
   const { key, values } = PageError.from(error);
-  message = { key, values, again };
-  view.drawMessage(message);
-}
-
-/**
- * @param {string} key
- * @param {Values} [values]
- */
-function note(key, values) {
-  message = { key, values };
-  view.drawMessage(message);
-}
-
-function clearMessage() {
-  message = null;
-  view.drawMessage(null);
+  set({ message: { key, values: file ? { ...values, file } : values, again } });
 }
 
 /**
  * Loads a model; the one before stays until the new one answered.
  *
  * @param {Options} options
+ * @param {boolean} undoable
  */
-async function load(options) {
-  clearMessage();
-  tried = options;
-  loading = { loaded: 0, total: NaN };
-  draw();
-  coming?.close();
-  const next = new Classifier((progress) => {
-    loading = progress;
-    view.drawLoading(loading, model);
+async function load(options, undoable = state.model !== null) {
+  state.coming?.close();
+  const next = new Classifier((loading) => {
+    if (state.coming === next) set({ loading });
   });
-  coming = next;
-  let loaded;
+  set({ message: null, tried: options, loading: { loaded: 0, total: NaN }, coming: next });
+  let model;
   try {
-    loaded = await next.load(options);
+    model = await next.load(options);
+    if ("asks" in model) {
+      const form = await askForm(model, options.file?.name ?? "");
+      if (form) options = { ...options, form };
+      model = form && (await next.load(options));
+    }
   } catch (error) {
     next.close();
-    if (coming !== next) return; // another one was chosen meanwhile
-    loading = coming = null;
-    tell(error, !options.file);
-    draw();
+    if (state.coming !== next) return; // another one was chosen meanwhile
+    set({ loading: null, coming: null });
+    tell(error, { again: !options.file, file: options.file?.name });
     return;
   }
-  classifier?.close();
-  [classifier, model, wanted] = [next, loaded, options];
-  loading = coming = null;
-  watched = new Set(model.classes.filter((name) => watched.has(name)));
-  if (model.gpuFailed) note("note.gpuFailed");
-  else if (!model.kept) note(isSecureContext ? "note.storage" : "note.insecure");
-  else if (entries.some(({ outcome }) => outcome)) note("note.modelChanged", { name: model.name });
-  for (const entry of entries) {
-    delete entry.outcome;
-    delete entry.error;
+  if (model && !("asks" in model)) use(next, model, options, undoable);
+  else {
+    next.close(); // nothing was said of the file
+    if (state.coming === next) set({ loading: null, coming: null });
   }
-  queued = entries.length;
-  draw();
+}
+
+/**
+ * @param {Classifier} next
+ * @param {Model} model
+ * @param {Options} wanted
+ * @param {boolean} undoable
+ */
+function use(next, model, wanted, undoable) {
+  state.classifier?.close();
+  const { entries, watched } = state;
+  const changes = {
+    classifier: next,
+    coming: null,
+    loading: null,
+    message: noteOn(model),
+    model,
+    wanted,
+    answers: new Map(),
+    moved: null,
+    asked: entries,
+    watched: watched.filter((name) => model.classes.includes(name)),
+  };
+  if (undoable) act(changes);
+  else set(changes);
   work();
+  lookMoved();
+}
+
+/** @param {Model} model */
+function noteOn({ gpuFailed, kept, name }) {
+  if (gpuFailed) return { key: "note.gpuFailed" };
+  if (!kept) return { key: isSecureContext ? "note.storage" : "note.insecure" };
+  return state.answers.size ? { key: "note.modelChanged", values: { name } } : null;
 }
 
 /**
  * Takes pictures (or a model) that a person chose.
  *
  * @param {File[]} files
+ * @param {Partial<State>} more - that changes with it
  */
-function take(files) {
+function take(files, more = {}) {
   const file = files.find(({ name }) => name?.toLowerCase().endsWith(".onnx"));
-  if (file) return load({ device: wanted.device, file });
+  if (file) return load({ device: state.wanted.device, file });
   if (!files.length) return tell(new PageError("error.noFiles"));
-  if (model) clearMessage();
-  batches += 1;
-  entries.push(...files.map((file) => ({ file, name: file.name, batch: batches })));
-  queued += files.length;
-  follow = true;
-  if (!working) select(entries.find(isWaiting));
+  const added = files.map((file) => ({ file, name: file.name }));
+  const shown = state.asked.length ? {} : { current: added[0], shift: null, moved: null };
+  act({
+    ...more,
+    ...shown,
+    message: state.model ? null : state.message,
+    entries: [...state.entries, ...added],
+    asked: [...state.asked, ...added],
+    told: [],
+    follow: true,
+  });
   work();
 }
 
-const isWaiting = (/** @type {Entry} */ { outcome, error }) => !outcome && !error;
+let working = false;
 
 /** Answers picture after picture until none waits. */
 async function work() {
-  if (working || !classifier) return;
+  if (working) return;
   working = true;
-  for (let entry; (entry = entries.find(isWaiting)); ) {
-    const used = /** @type {Classifier} */ (classifier);
-    drawList();
-    if (follow) select(entry);
-    const found = await ask(used, entry);
-    if (used !== classifier || !entries.includes(entry)) continue; // another model, or undone
-    Object.assign(entry, found);
-    addRow(entry);
-    if (entry === current) select(entry);
-    if (entry.error && BROKEN.includes(entry.error.key)) await restart();
+  for (let entry; state.classifier && (entry = states.waiting(state)); ) {
+    const used = state.classifier;
+    const answer = await look(used, entry);
+    if (used !== state.classifier || !state.entries.includes(entry)) continue; // another model, or undone
+    const answers = new Map(state.answers).set(entry, answer);
+    set(state.follow ? { answers, current: entry, shift: null, moved: null } : { answers });
+    if (answer.error && BROKEN.includes(answer.error.key)) await restart();
   }
   working = false;
-  queued = 0;
-  drawList();
+  if (state.classifier) set({ asked: [], told: state.asked.length ? state.asked : state.told });
 }
 
 /**
  * @param {Classifier} used
  * @param {Entry} entry
- * @returns {Promise<Pick<Entry, "outcome" | "error">>}
+ * @param {Shift|null} [shift]
+ * @returns {Promise<Answer>}
  */
-async function ask(used, { file }) {
+async function look(used, { file }, shift) {
   try {
-    return { outcome: await used.classify(file) };
+    return { outcome: await used.classify(file, shift) };
   } catch (error) {
     return { error: PageError.from(error) };
   }
@@ -170,25 +209,50 @@ async function ask(used, { file }) {
 
 /** The same model in a fresh worker. */
 async function restart() {
-  classifier?.close();
+  state.classifier?.close();
   const fresh = new Classifier(() => {});
-  classifier = fresh;
+  set({ classifier: fresh });
   try {
-    await fresh.load(wanted);
+    await fresh.load(state.wanted);
   } catch (error) {
-    if (classifier !== fresh) return;
-    tell(error, true);
-    entries = entries.filter((entry) => !isWaiting(entry));
+    if (state.classifier !== fresh) return;
+    tell(error, { again: true });
+    dropWaiting();
   }
 }
 
-/** @param {Entry|null|undefined} entry */
-function select(entry) {
-  if (entry !== current || entry?.error) view.drawPicture(entry);
-  current = entry;
-  if (entry && model && !loading) view.drawAnswer(entry, model, watched);
-  else view.drawLoading(loading, model);
-  markRow();
+function dropWaiting() {
+  const entries = state.entries.filter((entry) => state.answers.has(entry));
+  const current = state.current && entries.includes(state.current) ? state.current : entries.at(-1);
+  const asked = state.asked.filter((entry) => entries.includes(entry));
+  act({ entries, asked, current: current ?? null });
+}
+
+let looking = false;
+
+/** Answers the shown picture where it was moved to; the newest place, if there were several. */
+async function lookMoved() {
+  if (looking) return;
+  looking = true;
+  while (state.classifier && state.current && state.shift && state.moved?.shift !== state.shift) {
+    const { classifier, current, shift } = state;
+    const answer = await look(classifier, current, shift);
+    if (classifier !== state.classifier || current !== state.current || !state.shift) continue;
+    set({ moved: { shift, answer }, told: [current] });
+  }
+  looking = false;
+}
+
+/**
+ * @param {number} right - steps
+ * @param {number} down
+ */
+function move(right, down) {
+  const { x, y } = state.shift ?? { x: 0, y: 0 };
+  const bounded = (/** @type {number} */ part) => Math.max(-FARTHEST, Math.min(FARTHEST, part));
+  const part = state.step / 100;
+  act({ shift: { x: bounded(x + right * part), y: bounded(y + down * part) }, follow: false });
+  lookMoved();
 }
 
 /**
@@ -197,96 +261,50 @@ function select(entry) {
  * @param {Entry} entry
  */
 function choose(entry) {
-  follow = false;
-  select(entry);
+  set({ current: entry, shift: null, moved: null, follow: false, told: [entry] });
   $("drop").scrollIntoView({ block: "nearest" });
 }
 
-function finished() {
-  return entries.filter((entry) => !isWaiting(entry));
+/** @param {string[]} names */
+function watch(names) {
+  act({ watched: names });
 }
 
-/** @param {Entry} entry */
-function addRow(entry) {
-  entry.row = view.row(entry, /** @type {Model} */ (model), choose);
-  $("rows").append(entry.row);
-}
-
-function markRow() {
-  $("rows").querySelector("[aria-current]")?.removeAttribute("aria-current");
-  current?.row?.setAttribute("aria-current", "true");
-}
-
-function drawList() {
-  const waiting = entries.filter(isWaiting).length;
-  $("list").hidden = entries.length < 2 && !waiting;
-  view.drawQueue(Math.max(0, queued - waiting), queued);
-  $("undo").disabled = $("reset").disabled = !entries.length;
-  $("csv").disabled = waiting === entries.length;
-  const focused = /** @type {Partial<HTMLButtonElement>|null} */ (document.activeElement);
-  if (focused?.disabled) $("choose").focus(); // the keyboard goes on from there
-}
-
-function drawRows() {
-  $("rows").replaceChildren();
-  finished().forEach(addRow);
-  markRow();
-}
-
-/** Everything, as after a change of language or model. */
-function draw() {
-  view.drawTexts();
-  view.drawMessage(message);
-  if (model) {
-    view.drawModel(model);
-    $("device").value = wanted.device;
-    drawClasses();
-    $("watch").hidden = false;
-    drawRows();
+/** Watches what the search names: by number, or by the only name that fits. */
+function watchNamed() {
+  const { classes } = /** @type {Model} */ (state.model);
+  const words = state.filter.split(",").filter((word) => word.trim());
+  const found = words.map((word) => ({ word: word.trim(), classes: states.meant(classes, word) }));
+  const unclear = found.find((one) => one.classes.length !== 1);
+  if (unclear) {
+    const key = unclear.classes.length ? "error.manyClasses" : "error.noClass";
+    return tell(new PageError(key, { word: unclear.word, last: classes.length - 1 }));
   }
-  drawList();
-  select(current);
+  const names = found.map((one) => classes[one.classes[0]]);
+  watch([...new Set([...state.watched, ...names])]);
+  $("filter").value = "";
+  set({ filter: "", message: null });
 }
 
-function drawClasses() {
-  const known = /** @type {Model} */ (model);
-  view.drawWatchCount(watched);
-  view.drawClasses(known, watched, $("filter").value, (name, on) => {
-    if (on) watched.add(name);
-    else watched.delete(name);
-    view.drawWatchCount(watched);
-    if (current) view.drawAnswer(current, known, watched);
-  });
+/** @type {unknown} */
+let drawnLast = null;
+
+function randomPicture() {
+  if (state.folder.length) return take([another(state.folder)]);
+  return takeSample(another(states.usableSamples(state)));
 }
 
-/**
- * Drops the entries of the last action, or those that still wait.
- *
- * @param {(entry: Entry) => boolean} gone
- */
-function drop(gone) {
-  entries = entries.filter((entry) => !gone(entry));
-  queued = entries.filter(isWaiting).length;
-  drawRows();
-  drawList();
-  if (!current || !entries.includes(current)) select(entries.at(-1) ?? null);
-}
-
-async function randomPicture() {
+/** @param {string} path */
+async function takeSample(path) {
   try {
-    if (folder.length) return take([another(folder)]);
-    samples ??= await listSamples();
-    const name = another(samples);
-    const response = await fetch(name);
-    take([new File([await response.blob()], name.replace("samples/", ""), { type: "image/png" })]);
+    const response = await fetch(encodeURI(path));
+    if (!response.ok) throw new TypeError(path);
+    const blob = await response.blob();
+    const name = path.replace("samples/", `${state.samples[path]}_`);
+    take([new File([blob], name, { type: blob.type })]);
   } catch (error) {
-    tell(error instanceof TypeError ? new PageError("error.serverGone", { path: "samples" }) : error);
+    tell(error instanceof TypeError ? new PageError("error.serverGone", { path }) : error);
   }
-}
-
-async function listSamples() {
-  const { files } = await (await fetch("site.json")).json();
-  return Object.keys(files).filter((name) => name.startsWith("samples/"));
 }
 
 /**
@@ -303,26 +321,49 @@ function another(several) {
   return drawn;
 }
 
+/**
+ * Some of several, each once.
+ *
+ * @template T
+ * @param {T[]} several
+ */
+function some(several) {
+  const left = [...several];
+  const count = Math.min(SOME, left.length);
+  return Array.from({ length: count }, () => left.splice(Math.floor(Math.random() * left.length), 1)[0]);
+}
+
 function saveCsv() {
-  const known = /** @type {Model} */ (model);
-  const done = finished();
+  const model = /** @type {Model} */ (state.model);
   const head = ["picture", "answer", "confidence", "sure", "error", "milliseconds"];
-  const rows = done.map((entry) => {
-    if (entry.error) return [entry.name, "", "", "", t(entry.error.key, entry.error.values)];
-    const outcome = /** @type {Outcome} */ (entry.outcome);
-    const { decode, run } = outcome.milliseconds;
-    const [best, share] = view.ranked(outcome)[0];
-    const scores = [...outcome.probabilities].map((value) => value.toFixed(6));
-    const sure = view.isSure(outcome, known) ? "yes" : "no";
-    const time = (decode + run).toFixed(1);
-    return [entry.name, known.classes[best], share.toFixed(6), sure, "", time, ...scores];
+  const rows = state.entries.flatMap((entry) => {
+    const answer = state.answers.get(entry);
+    return answer ? [csvRow(entry, answer, model)] : [];
   });
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([toCsv([[...head, ...known.classes], ...rows])], { type: "text/csv" }));
+  const text = toCsv([[...head, ...model.classes], ...rows]);
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
   link.download = "springfield.csv";
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
+
+/**
+ * @param {Entry} entry
+ * @param {Answer} answer
+ * @param {Model} model
+ */
+function csvRow({ name }, { outcome, error }, model) {
+  if (!outcome) return [name, "", "", "", error && t(error.key, error.values)];
+  const { decode, run } = outcome.milliseconds;
+  const [best, share] = states.ranked(outcome)[0];
+  const scores = [...outcome.probabilities].map((value) => value.toFixed(6));
+  const sure = states.isSure(outcome, model) ? "yes" : "no";
+  return [name, model.classes[best], share.toFixed(6), sure, "", (decode + run).toFixed(1), ...scores];
+}
+
+let cameraOpen = false;
+let shots = 0;
 
 async function useCamera() {
   if (cameraOpen) return; // a second click while the permission is asked
@@ -339,67 +380,106 @@ async function useCamera() {
   }
 }
 
-function listen() {
-  /**
-   * @param {HTMLInputElement} input - of files
-   * @param {(files: File[]) => void} use
-   */
-  const chosen = (input, use) => () => {
+/** @param {Language} name */
+async function speak(name) {
+  try {
+    await setLanguage(name);
+    set({ language });
+  } catch {
+    tell(new PageError("error.serverGone", { path: `${name}.mjs` }));
+  }
+}
+
+/**
+ * @param {HTMLInputElement} input - of files
+ * @param {(files: File[]) => void} use
+ */
+function chosen(input, use) {
+  input.onchange = () => {
     const files = [...(input.files ?? [])];
     input.value = ""; // the same file can be chosen again
     if (files.length) use(files);
   };
+}
+
+function listenToPictures() {
   $("choose").onclick = () => $("files").click();
-  $("files").onchange = chosen($("files"), take);
+  chosen($("files"), take);
   $("camera").onclick = useCamera;
   $("random").onclick = randomPicture;
+  $("samples").onclick = ({ target }) => {
+    const button = /** @type {HTMLElement} */ (target).closest("button");
+    if (button) takeSample(button.value);
+  };
   $("folder").onclick = () => $("folder-files").click();
-  $("folder-files").onchange = chosen($("folder-files"), (files) => {
-    const pictures = files.filter(isPicture);
-    if (!pictures.length) return tell(new PageError("error.noPicturesInFolder"));
-    folder = pictures;
-    randomPicture();
+  chosen($("folder-files"), (files) => {
+    const folder = files.filter(isPicture);
+    if (!folder.length) return tell(new PageError("error.noPicturesInFolder"));
+    take([another(folder)], { folder });
   });
-  $("undo").onclick = () => {
-    const last = entries.at(-1)?.batch;
-    drop(({ batch }) => batch === last);
-  };
-  $("reset").onclick = () => {
-    watched.clear();
-    folder = [];
-    clearMessage();
-    drop(() => true);
-    if (model) drawClasses();
-  };
-  $("stop").onclick = () => drop(isWaiting);
+  $("undo").onclick = undo;
+  $("reset").onclick = reset;
+  $("stop").onclick = dropWaiting;
   $("csv").onclick = saveCsv;
-  $("open").onclick = () => $("model-file").click();
-  $("model-file").onchange = chosen($("model-file"), ([file]) => load({ device: wanted.device, file }));
-  $("version").onchange = () => load({ device: wanted.device, name: $("version").value });
-  $("device").onchange = () => {
-    const device = /** @type {Options["device"]} */ ($("device").value);
-    load({ device, file: wanted.file });
+  $("rows").onclick = ({ target }) => {
+    const entry = entryAt(target);
+    if (entry) choose(entry);
   };
-  $("again").onclick = () => load(tried);
+}
+
+function listenToShifts() {
+  for (const button of marked("arrow")) {
+    button.onclick = () => move(...ARROWS[/** @type {string} */ (button.dataset.arrow)]);
+  }
+  $("shift-reset").onclick = () => act({ shift: null, moved: null });
+  $("step").onchange = () => {
+    const { value, min, max } = $("step");
+    set({ step: Math.max(Number(min), Math.min(Number(max), Number(value) || state.step)) });
+  };
+  $("picture").onkeydown = (event) => {
+    const arrow = ARROWS[event.key];
+    if (!arrow || $("shift").hidden || event.target === $("step")) return;
+    if (event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    move(...arrow);
+  };
+}
+
+function listenToModel() {
+  $("open").onclick = () => $("model-file").click();
+  chosen($("model-file"), ([file]) => load({ device: state.wanted.device, file }));
+  $("version").onchange = () => load({ device: state.wanted.device, name: $("version").value });
+  $("device").onchange = () => {
+    load({ ...state.wanted, device: /** @type {Options["device"]} */ ($("device").value) });
+  };
+  $("again").onclick = () => load(state.tried);
   $("dismiss").onclick = () => {
-    clearMessage();
+    set({ message: null });
     $("choose").focus();
   };
-  $("filter").oninput = drawClasses;
-  $("watch-none").onclick = () => {
-    watched.clear();
-    drawClasses();
-    if (current && model) view.drawAnswer(current, model, watched);
+  $("filter").oninput = () => set({ filter: $("filter").value });
+  $("watch-form").onsubmit = (event) => {
+    event.preventDefault();
+    watchNamed();
   };
-  for (const button of view.marked("language")) {
-    button.onclick = () => {
-      setLanguage(/** @type {Language} */ (button.dataset.language));
-      draw();
-    };
+  $("classes").onchange = ({ target }) => {
+    const { value, checked } = /** @type {HTMLInputElement} */ (target);
+    const others = state.watched.filter((name) => name !== value);
+    watch(checked ? [...others, value] : others);
+  };
+  $("watch-none").onclick = () => watch([]);
+  $("watch-some").onclick = () => watch(some(state.model?.classes ?? []));
+  $("among").onchange = () => act({ among: $("among").checked });
+}
+
+function listenToPage() {
+  for (const button of marked("language")) {
+    button.onclick = () => speak(/** @type {Language} */ (button.dataset.language));
   }
   document.addEventListener("paste", async ({ clipboardData, target }) => {
     if (!clipboardData) return;
-    if (clipboardData.files.length || target !== $("filter")) take(await filesOf(clipboardData));
+    const typing = target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement;
+    if (clipboardData.files.length || !typing) take(await filesOf(clipboardData));
   });
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
@@ -415,11 +495,23 @@ function listen() {
   });
 }
 
+/** Pictures that are served with the page; without them it does all else. */
+async function findSamples() {
+  try {
+    const { samples } = await (await fetch("site.json")).json();
+    set({ samples: samples ?? {} });
+  } catch {
+    // the model will tell that the server is gone
+  }
+}
+
 async function start() {
-  draw();
-  listen();
+  await useLanguage();
+  for (const listen of [listenToPictures, listenToShifts, listenToModel, listenToPage]) listen();
+  render(state);
   if (typeof WebAssembly !== "object") return tell(new PageError("error.noWebAssembly"));
-  await load(wanted);
+  findSamples();
+  await load(state.wanted);
   await navigator.serviceWorker?.register("sw.js").catch(() => {}); // storage off: no offline use
 }
 

@@ -1,7 +1,7 @@
 /** A picture from the camera. */
 
 import { PageError } from "./errors.mjs";
-import { $ } from "./view.mjs";
+import { $ } from "./document.mjs";
 
 /** @type {Record<string, string>} */
 const REASONS = {

@@ -2,7 +2,7 @@
 
 import { PageError } from "./errors.mjs";
 
-/** @import { Model, Options, Outcome, Progress } from "./types.ts" */
+/** @import { Model, Options, Outcome, Progress, Question, Shift } from "./types.ts" */
 /** @typedef {{resolve: (value: any) => void, reject: (error: PageError) => void}} Waiting */
 
 export class Classifier {
@@ -28,7 +28,7 @@ export class Classifier {
 
   /**
    * @param {Options} options
-   * @returns {Promise<Model>}
+   * @returns {Promise<Model|Question>}
    */
   load(options) {
     return this.#call("load", options);
@@ -36,10 +36,11 @@ export class Classifier {
 
   /**
    * @param {File} file
+   * @param {Shift|null} shift
    * @returns {Promise<Outcome>}
    */
-  classify(file) {
-    return this.#call("classify", { file });
+  classify(file, shift = null) {
+    return this.#call("classify", { file, shift });
   }
 
   close() {

@@ -1,6 +1,8 @@
 /**
  * The list of answers as CSV (UTF-8 with a mark for spreadsheets, comma, CRLF as in RFC 4180).
  *
+ * What a spreadsheet would take for a formula begins with an apostrophe.
+ *
  * @param {unknown[][]} rows
  */
 export function toCsv(rows) {
@@ -9,6 +11,6 @@ export function toCsv(rows) {
 
 /** @param {unknown} value */
 function quoted(value) {
-  const text = String(value ?? "");
+  const text = String(value ?? "").replace(/^[=+\-@\t\r]/, "'$&");
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

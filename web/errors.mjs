@@ -1,6 +1,6 @@
 /** @import { Values } from "./types.ts" */
 
-/** What the page can tell a person: a key of the sentences in i18n.mjs, and what to put into it. */
+/** What the page can tell a person: a key of the sentences in en.mjs, and what to put into it. */
 export class PageError extends Error {
   /**
    * @param {string} key

@@ -99,7 +99,7 @@ function resizing(graph) {
 }
 
 /**
- * What this project's export wrote into a model.
+ * What this project's export wrote into a model, if it did.
  *
  * @param {Uint8Array} bytes - the file
  * @returns {Metadata}
@@ -108,12 +108,12 @@ export function readMetadata(bytes) {
   const { properties, graph } = contents(bytes);
   const { classes, threshold, metrics, data, params, code } = properties;
   const names = parse(classes);
-  if (!Array.isArray(names) || !names.length || !names.every((name) => typeof name === "string")) {
-    throw new PageError("error.noClasses");
-  }
+  const named = Array.isArray(names) && names.every((name) => typeof name === "string");
+  const least = Number(threshold ?? 0);
+  if (!(least >= 0 && least <= 1)) throw new PageError("error.otherModel");
   return {
-    classes: names,
-    threshold: Number(threshold) || 0,
+    classes: named ? names : [],
+    threshold: least,
     metrics: parse(metrics) ?? {},
     hashes: { data, params, code },
     resizing: resizing(graph),

@@ -1,11 +1,11 @@
 /** The playground: points that a person sets, and a network that learns to tell their classes apart. */
 
-import { number, percent, setLanguage, t } from "./i18n.mjs";
+import { drawTexts, marked } from "./document.mjs";
+import { number, percent, setLanguage, t, useLanguage } from "./i18n.mjs";
 import { Network } from "./network.mjs";
-import { drawTexts, marked } from "./view.mjs";
 
-/** @import { Language } from "./i18n.mjs" */
 /** @import { Point } from "./network.mjs" */
+/** @import { Language } from "./types.ts" */
 
 /** @param {string} id */
 const $ = (id) => /** @type {any} */ (document.getElementById(id));
@@ -174,11 +174,12 @@ $("step").onclick = () => {
 $("anew").onclick = $("layers").onchange = $("neurons").onchange = $("activation").onchange = restart;
 $("set").onchange = fill;
 for (const button of marked("language")) {
-  button.onclick = () => {
-    setLanguage(/** @type {Language} */ (button.dataset.language));
+  button.onclick = async () => {
+    await setLanguage(/** @type {Language} */ (button.dataset.language));
     drawTexts();
     draw();
   };
 }
+await useLanguage();
 drawTexts();
 fill();

@@ -1,119 +1,128 @@
 /** Draws the page's state; changes nothing but the document. */
 
-import { duration, language, languages, number, percent, t } from "./i18n.mjs";
+import { $, drawTexts, element } from "./document.mjs";
+import { duration, language, number, percent, t } from "./i18n.mjs";
+import { drawRows, rowOf } from "./list.mjs";
+import { answerTo, isSure, meant, ranked, readable, shares, usableSamples } from "./state.mjs";
 
-/** @import { Model, Outcome, Progress, Values } from "./types.ts" */
-/** @import { PageError } from "./errors.mjs" */
-
-/**
- * A picture that a person chose: it waits, or has an outcome or an error.
- *
- * @typedef {object} Entry
- * @property {File} file
- * @property {string} name
- * @property {number} batch - what one action brought
- * @property {Outcome} [outcome]
- * @property {PageError} [error]
- * @property {HTMLElement} [row] - of the list
- */
-
-/** @typedef {{key: string, values?: Values, again?: boolean}} Message */
-
-/**
- * The elements of index.html of which more is used than every element has.
- *
- * @typedef {object} Special
- * @property {HTMLButtonElement} csv
- * @property {HTMLButtonElement} reset
- * @property {HTMLButtonElement} take
- * @property {HTMLButtonElement} undo
- * @property {HTMLDialogElement} camera-dialog
- * @property {HTMLImageElement} shown
- * @property {HTMLInputElement} files
- * @property {HTMLInputElement} filter
- * @property {HTMLInputElement} folder-files
- * @property {HTMLInputElement} model-file
- * @property {HTMLSelectElement} device
- * @property {HTMLSelectElement} version
- * @property {HTMLVideoElement} video
- */
+/** @import { Answer, Entry, Message, Model, Outcome, Progress, Shift, State } from "./types.ts" */
 
 const TOP = 5;
+const SAMPLES = 8;
+/** Pictures to click. */
+
+/** @type {Map<Function, unknown[]>} what each part was drawn from last */
+const drawn = new Map();
 
 /**
- * @template {string} I
- * @param {I} id - of an element of index.html
- * @returns {I extends keyof Special ? Special[I] : HTMLElement}
- */
-export const $ = (id) => /** @type {any} */ (document.getElementById(id));
-
-/**
- * @template {keyof HTMLElementTagNameMap} N
- * @param {N} name
- * @param {Partial<HTMLElementTagNameMap[N]>} properties
- * @param {(Node|string)[]} children
- * @returns {HTMLElementTagNameMap[N]}
- */
-function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
-
-/**
- * A class as people write it: homer_simpson is Homer Simpson.
+ * Draws a part of the page, if what it is drawn from has changed.
  *
- * @param {string} name
+ * @template {unknown[]} A
+ * @param {(...from: A) => void} draw
+ * @param {A} from
  */
-export function readable(name) {
-  return name.replaceAll("_", " ").replace(/(^|\s)\p{Ll}/gu, (letter) => letter.toUpperCase());
+function part(draw, ...from) {
+  const now = [language, ...from];
+  if (drawn.get(draw)?.every((value, index) => value === now[index])) return;
+  drawn.set(draw, now);
+  draw(...from);
 }
 
 /**
- * The classes of an outcome, most likely first: [index, probability] each.
+ * The whole page.
  *
- * @param {Outcome} outcome
+ * @param {State} state
  */
-export function ranked({ probabilities }) {
-  return [...probabilities.entries()].sort((a, b) => b[1] - a[1]);
-}
-
-/**
- * The elements with an attribute `data-NAME`.
- *
- * @param {string} name
- */
-export function marked(name) {
-  return /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(`[data-${name}]`));
-}
-
-/** All fixed texts, in the current language. */
-export function drawTexts() {
-  document.documentElement.lang = language;
-  for (const node of marked("t")) node.textContent = t(/** @type {string} */ (node.dataset.t));
-  for (const node of marked("label")) {
-    node.setAttribute("aria-label", t(/** @type {string} */ (node.dataset.label)));
+export function render(state) {
+  const { answers, asked, current, entries, loading, model, watched } = state;
+  const answer = answerTo(state, current);
+  part(drawTexts);
+  part(drawMessage, state.message);
+  part(drawPicture, current, answer?.error ? null : (answer?.outcome?.moved ?? current?.file ?? null));
+  part(drawShift, state.shift, Boolean(current && !answer?.error), state.step);
+  part(drawSamples, usableSamples(state).join("\n"), state.folder.length > 0);
+  if (model) {
+    part(drawModel, model);
+    part(drawWanted, model, state.wanted, loading !== null);
+    part(drawClasses, model, watched, state.filter);
+    part(drawWatched, watched, state.among);
   }
-  for (const name of languages) {
-    document
-      .querySelector(`[data-language=${name}]`)
-      ?.setAttribute("aria-pressed", String(name === language));
+  part(drawRows, entries, answers, model);
+  part(drawCurrent, current && rowOf(current));
+  part(drawQueue, asked.filter((entry) => answers.has(entry)).length, asked.length);
+  part(drawList, entries, answers, asked.length > 0);
+  part(drawUndo, state.past.length > 0);
+  if (current && model && !loading) part(drawAnswer, current, answer, model, watched, state.among);
+  else {
+    drawn.delete(drawAnswer);
+    drawWaiting(loading, model);
   }
+  part(drawSpoken, spoken(state));
 }
 
 /**
- * What went wrong, or what to know; `again` offers to load the model once more.
+ * What went wrong, or what to know.
  *
  * @param {Message|null} message
  */
-export function drawMessage(message) {
+function drawMessage(message) {
   $("message").hidden = !message;
   if (!message) return;
   const kind = message.key.startsWith("error.") ? "error" : "note";
   $("message").dataset.kind = kind;
   const text = /** @type {HTMLElement} */ ($("message").querySelector("p"));
-  text.textContent = t(message.key, message.values);
+  const told = t(message.key, message.values);
+  const { file } = message.values ?? {};
+  text.textContent = file ? t("answer.error", { name: file, text: told }) : told;
   $("again").hidden = !message.again;
+}
+
+/**
+ * The picture, or the invitation.
+ *
+ * @param {Entry|null} entry
+ * @param {Blob|null} blob - what to show of it
+ */
+function drawPicture(entry, blob) {
+  const shown = $("shown");
+  URL.revokeObjectURL(shown.src);
+  shown.hidden = !blob;
+  $("invitation").hidden = !shown.hidden;
+  shown.removeAttribute("src");
+  shown.alt = entry?.name ?? "";
+  if (blob) shown.src = URL.createObjectURL(blob);
+  $("shown-name").textContent = entry?.name ?? "";
+}
+
+/**
+ * @param {Shift|null} shift
+ * @param {boolean} possible
+ * @param {number} step
+ */
+function drawShift(shift, possible, step) {
+  $("shift").hidden = !possible;
+  $("shift-reset").disabled = !shift;
+  $("step").value = String(step);
+  const { x, y } = shift ?? { x: 0, y: 0 };
+  $("shifted").textContent = shift ? t("shift.by", { x: percent(x), y: percent(y) }) : "";
+}
+
+/**
+ * @param {string} paths - of pictures that are served, one a line
+ * @param {boolean} folder - one was chosen
+ */
+function drawSamples(paths, folder) {
+  $("random").hidden = !paths && !folder;
+  $("samples").hidden = !paths;
+  const shown = paths ? paths.split("\n").slice(0, SAMPLES) : [];
+  $("samples").replaceChildren(
+    ...shown.map((path, index) => {
+      const picture = element("img", { src: encodeURI(path), alt: "", width: 56, height: 56 });
+      const button = element("button", { type: "button", value: path }, picture);
+      button.setAttribute("aria-label", t("sample", { n: index + 1 }));
+      return element("li", {}, button);
+    }),
+  );
 }
 
 /**
@@ -122,7 +131,7 @@ export function drawMessage(message) {
  * @param {Progress|null} loading
  * @param {Model|null} model
  */
-export function drawLoading(loading, model) {
+function drawWaiting(loading, model) {
   $("scores").hidden = true;
   $("who").classList.remove("unsure");
   $("loading").hidden = !loading;
@@ -148,9 +157,9 @@ function drawDownload({ loaded, total }) {
 /**
  * @param {string} label
  * @param {number} share
- * @param {boolean} leading
+ * @param {boolean} [leading]
  */
-function bar(label, share, leading) {
+function bar(label, share, leading = false) {
   const fill = element("span", { className: "fill" });
   fill.style.setProperty("--share", String(share));
   return element(
@@ -162,27 +171,24 @@ function bar(label, share, leading) {
   );
 }
 
-/** @param {Model} model */
-export function deviceName({ device, threads }) {
-  return t(`device.${device}`, { n: threads });
-}
-
 /**
  * The answer to a picture, with the watched classes.
  *
  * @param {Entry} entry
+ * @param {Answer|undefined} answer
  * @param {Model} model
- * @param {Set<string>} watched
+ * @param {string[]} watched
+ * @param {boolean} among
  */
-export function drawAnswer(entry, model, watched) {
-  const { outcome, error, name } = entry;
+function drawAnswer({ name }, answer, model, watched, among) {
+  const { outcome, error } = answer ?? {};
   $("knows").hidden = $("loading").hidden = true;
   $("scores").hidden = !outcome;
   $("who").classList.toggle("unsure", Boolean(outcome && !isSure(outcome, model)));
   if (!outcome) {
     $("who").textContent = error ? t("answer.none") : t("answer.looking", { name });
-    $("sure").textContent = error ? t(error.key, error.values) : "";
-    $("spoken").textContent = error ? `${name}: ${t(error.key, error.values)}` : "";
+    const text = error ? t(error.key, error.values) : "";
+    $("sure").textContent = error ? t("answer.error", { name, text }) : "";
     return;
   }
   const order = ranked(outcome);
@@ -193,18 +199,16 @@ export function drawAnswer(entry, model, watched) {
   $("sure").textContent = sure
     ? t("answer.sure", { percent: percent(share) })
     : t("answer.below", { who, percent: percent(share), threshold: percent(model.threshold) });
-  const spoken = { name, who, percent: percent(share) };
-  $("spoken").textContent = t(sure ? "answer.spoken" : "answer.spokenUnsure", spoken);
-  const bars = order.slice(0, TOP).map(([index, value], rank) =>
-    bar(readable(model.classes[index]), value, rank === 0 && sure),
-  );
+  const bars = order
+    .slice(0, TOP)
+    .map(([index, value], rank) => bar(readable(model.classes[index]), value, rank === 0 && sure));
   $("top").replaceChildren(...bars);
-  const chosen = model.classes.filter((name) => watched.has(name));
+  const chosen = watched.map((one) => model.classes.indexOf(one));
+  const found = shares(outcome, chosen, among);
   $("watched").hidden = !chosen.length;
+  $("watched-heading").textContent = t(among ? "answer.among" : "answer.watched");
   $("watched-bars").replaceChildren(
-    ...chosen.map((name) =>
-      bar(readable(name), outcome.probabilities[model.classes.indexOf(name)], false),
-    ),
+    ...chosen.map((index, place) => bar(readable(model.classes[index]), found[place])),
   );
   drawCost(outcome, model);
 }
@@ -223,68 +227,53 @@ function drawCost({ milliseconds, original, size }, model) {
     w: size[0],
     h: size[1],
   };
-  const reduced = size[0] !== original[0];
+  const reduced = size[0] !== original[0] || size[1] !== original[1];
   $("cost").textContent = t(reduced ? "answer.costReduced" : "answer.cost", values);
   $("cost").title = t("answer.costDetail", { decode: duration(decode), run: duration(run) });
 }
 
 /**
- * Whether the model commits itself.
+ * One sentence of what was done, for those who hear the page.
  *
- * @param {Outcome} outcome
- * @param {Model} model
+ * @param {State} state
  */
-export function isSure(outcome, model) {
-  return ranked(outcome)[0][1] >= model.threshold;
-}
-
-/**
- * Shows the picture of an entry, or the invitation.
- *
- * @param {Entry|null} [entry]
- */
-export function drawPicture(entry) {
-  const shown = $("shown");
-  URL.revokeObjectURL(shown.src);
-  shown.hidden = !entry || Boolean(entry.error);
-  $("invitation").hidden = !shown.hidden;
-  shown.removeAttribute("src");
-  shown.alt = entry?.name ?? "";
-  if (entry && !entry.error) shown.src = URL.createObjectURL(entry.file);
-}
-
-/**
- * A row of the list.
- *
- * @param {Entry} entry
- * @param {Model} model
- * @param {(entry: Entry) => void} select
- */
-export function row(entry, model, select) {
-  const { outcome, error, name } = entry;
-  const button = element("button", { type: "button", className: "pick", onclick: () => select(entry) });
-  if (outcome?.thumbnail) {
-    const picture = element("img", { alt: "", width: 44, height: 44 });
-    picture.src = URL.createObjectURL(outcome.thumbnail);
-    picture.onload = () => URL.revokeObjectURL(picture.src);
-    button.append(picture);
-  } else button.append(element("span", { className: "blank", ariaHidden: "true" }));
-  button.append(element("span", { textContent: name }));
-  const made = element("tr", {}, element("th", { scope: "row" }, button));
-  if (error) {
-    made.append(
-      element("td", { colSpan: 2, className: "refused", textContent: t(error.key, error.values) }),
-    );
-  } else if (outcome) {
-    const [best, share] = ranked(outcome)[0];
-    const who = readable(model.classes[best]);
-    const answer = isSure(outcome, model) ? who : t("list.unsure", { who });
-    made.append(
-      element("td", { textContent: answer }),
-      element("td", { className: "n", textContent: percent(share) }),
-    );
+function spoken({ told, answers, moved, model }) {
+  const found = told.map((entry) => answers.get(entry));
+  if (!model || !found.length || found.includes(undefined)) return "";
+  if (found.length > 1) {
+    const sure = found.filter((answer) => answer?.outcome && isSure(answer.outcome, model)).length;
+    const failed = found.filter((answer) => answer?.error).length;
+    return t("list.done", { n: found.length, sure, unsure: found.length - sure - failed, failed });
   }
-  return made;
+  const { outcome, error } = /** @type {Answer} */ (moved?.answer ?? found[0]);
+  const { name } = told[0];
+  if (!outcome) return error ? t("answer.error", { name, text: t(error.key, error.values) }) : "";
+  const [best, share] = ranked(outcome)[0];
+  const values = { name, who: readable(model.classes[best]), percent: percent(share) };
+  return t(isSure(outcome, model) ? "answer.spoken" : "answer.spokenUnsure", values);
+}
+
+/** @param {string} sentence */
+function drawSpoken(sentence) {
+  $("spoken").textContent = sentence;
+}
+
+/**
+ * Marks the row of the shown picture and brings it into view, without moving the page.
+ *
+ * @param {HTMLElement|null|undefined} row
+ */
+function drawCurrent(row) {
+  const marked = $("rows").querySelector("[aria-current]");
+  if (marked === row) return;
+  marked?.removeAttribute("aria-current");
+  if (!row) return;
+  row.setAttribute("aria-current", "true");
+  const scroll = /** @type {HTMLElement} */ (row.closest(".scroll"));
+  const head = /** @type {HTMLElement} */ (scroll.querySelector("thead")).offsetHeight;
+  const [box, place] = [scroll.getBoundingClientRect(), row.getBoundingClientRect()];
+  if (place.top < box.top + head) scroll.scrollTop += place.top - box.top - head;
+  else if (place.bottom > box.bottom) scroll.scrollTop += place.bottom - box.bottom;
 }
 
 /**
@@ -293,24 +282,43 @@ export function row(entry, model, select) {
  * @param {number} done
  * @param {number} total
  */
-export function drawQueue(done, total) {
+function drawQueue(done, total) {
   $("queue").hidden = done >= total;
   Object.assign($("queue-bar"), { max: Math.max(total, 1), value: done });
   $("queue-text").textContent = t("list.progress", { done, total });
 }
 
 /**
- * The model: facts, and the choices that led to it.
+ * @param {Entry[]} entries
+ * @param {State["answers"]} answers
+ * @param {boolean} working
+ */
+function drawList(entries, answers, working) {
+  $("list").hidden = entries.length < 2 && !working;
+  $("csv").disabled = !entries.some((entry) => answers.has(entry));
+}
+
+/** @param {boolean} possible */
+function drawUndo(possible) {
+  $("undo").disabled = !possible;
+  const focused = /** @type {Partial<HTMLButtonElement>|null} */ (document.activeElement);
+  if (focused?.disabled) $("choose").focus(); // the keyboard goes on from there
+}
+
+/** @param {Model} model */
+function deviceName({ device, threads }) {
+  return t(`device.${device}`, { n: threads });
+}
+
+/**
+ * The model: its facts.
  *
  * @param {Model} model
  */
-export function drawModel(model) {
-  const { classes, name, served, megabytes, metrics, threshold, hashes } = model;
+function drawModel(model) {
+  const { classes, name, megabytes, metrics, threshold, hashes } = model;
   const summary = { name, n: classes.length, device: deviceName(model) };
   $("model-summary").textContent = t("model.summary", summary);
-  $("from-disk").hidden = served;
-  $("from-disk").textContent = t("model.disk", { name });
-  $("version").value = served ? name : "";
   const facts = [
     ["model.file", `${name}, ${t("model.size", { megabytes: number(megabytes, 1) })}`],
     ["model.threshold", threshold ? percent(threshold) : t("model.always")],
@@ -335,26 +343,52 @@ export function drawModel(model) {
 }
 
 /**
+ * The choices that led to the model, also after others that failed.
+ *
+ * @param {Model} model
+ * @param {State["wanted"]} wanted
+ * @param {boolean} loading - another one
+ */
+function drawWanted({ name, served }, { device }, loading) {
+  if (loading) return;
+  $("from-disk").hidden = served;
+  $("from-disk").textContent = t("model.disk", { name });
+  $("version").value = served ? name : "";
+  $("device").value = device;
+  $("watch").hidden = false;
+}
+
+/**
  * The classes to choose from, as check boxes.
  *
  * @param {Model} model
- * @param {Set<string>} watched
- * @param {string} filter
- * @param {(name: string, on: boolean) => void} onchange
+ * @param {string[]} watched
+ * @param {string} filter - words, by commas
  */
-export function drawClasses(model, watched, filter, onchange) {
-  const wanted = filter.trim().toLowerCase();
-  const boxes = model.classes
-    .filter((name) => readable(name).toLowerCase().includes(wanted))
-    .map((name) => {
-      const box = element("input", { type: "checkbox", checked: watched.has(name) });
-      box.onchange = () => onchange(name, box.checked);
-      return element("label", {}, box, element("span", { textContent: readable(name) }));
-    });
+function drawClasses({ classes }, watched, filter) {
+  const words = filter.split(",").filter((word) => word.trim());
+  const shown = words.length
+    ? [...new Set(words.flatMap((word) => meant(classes, word)))]
+    : [...classes.keys()];
+  const focused = document.activeElement?.closest("#classes input");
+  const boxes = shown.map((index) => {
+    const [value, checked] = [classes[index], watched.includes(classes[index])];
+    const box = element("input", { type: "checkbox", value, checked });
+    const number = element("span", { className: "number", textContent: String(index) });
+    return element("label", {}, box, number, element("span", { textContent: readable(value) }));
+  });
   $("classes").replaceChildren(...boxes);
+  if (!focused) return;
+  const { value } = /** @type {HTMLInputElement} */ (focused);
+  boxes.find(({ control }) => /** @type {HTMLInputElement} */ (control).value === value)?.control?.focus();
 }
 
-/** @param {Set<string>} watched */
-export function drawWatchCount(watched) {
-  $("watch-count").textContent = watched.size ? t("watch.count", { n: watched.size }) : "";
+/**
+ * @param {string[]} watched
+ * @param {boolean} among
+ */
+function drawWatched(watched, among) {
+  $("watch-count").textContent = watched.length ? t("watch.count", { n: watched.length }) : "";
+  $("watch-none").disabled = !watched.length;
+  $("among").checked = among;
 }

@@ -2,10 +2,11 @@
 
 import { fetchFile, fetchJson } from "./download.mjs";
 import { PageError } from "./errors.mjs";
+import * as inputs from "./input.mjs";
 import { readMetadata } from "./metadata.mjs";
 import { decode } from "./picture.mjs";
 
-/** @import { Device, Model, Options, Outcome } from "./types.ts" */
+/** @import { Device, Form, Input, Model, Options, Outcome, Question, Shift } from "./types.ts" */
 /** @typedef {(loaded: number, total: number) => void} Report */
 
 const RUNTIMES = {
@@ -26,41 +27,55 @@ const MOST_THREADS = 8;
 let ort;
 /** @type {import("onnxruntime-web").InferenceSession} */
 let session;
-/** @type {string[]} */
-let classes;
+/** @type {Input} */
+let input;
+/** @type {Form} */
+let form;
+/** Whether the model gives probabilities, not logits. */
+let normalised = true;
 
-/** @type {Record<string, (options: any) => Promise<Model | Outcome>>} */
+/** @type {Record<string, (options: any) => Promise<Model | Question | Outcome>>} */
 const calls = { load, classify };
+let last = Promise.resolve(); // a session runs one picture at a time
 
-onmessage = async ({ data: { id, call, options } }) => {
+onmessage = ({ data: { id, call, options } }) => {
+  last = last.then(() => answer(id, call, options));
+};
+
+/**
+ * @param {number} id
+ * @param {string} call
+ * @param {object} options
+ */
+async function answer(id, call, options) {
   try {
     postMessage({ id, value: await calls[call](options) });
   } catch (error) {
     const { key, values } = PageError.from(error);
     postMessage({ id, error: { key, values } });
   }
-};
+}
 
 /**
  * Loads a model, and the runtime that suits the machine.
  *
  * @param {Options} options - a served model by name, one from disk, or neither: int8 for wasm,
  *   fp32 for WebGPU
- * @returns {Promise<Model>}
+ * @returns {Promise<Model|Question>} a question: the file does not say all, and there is no form
  */
-async function load({ device, name, file }) {
+async function load({ device, name, file, form: given }) {
   const gpu = device === "wasm" ? null : await adapter();
   if (device === "webgpu") {
     if (!gpu) throw new PageError("error.noWebgpu");
-    return start("webgpu", name, file);
+    return start("webgpu", name, file, given);
   }
   // One that is only imitated by the processor is slower than wasm.
-  if (!gpu || gpu.info.isFallbackAdapter) return start("wasm", name, file);
+  if (!gpu || gpu.info.isFallbackAdapter) return start("wasm", name, file, given);
   try {
-    return await start("webgpu", name, file);
+    return await start("webgpu", name, file, given);
   } catch (error) {
     if (error instanceof PageError) throw error;
-    return { ...(await start("wasm", name, file)), gpuFailed: true };
+    return { ...(await start("wasm", name, file, given)), gpuFailed: true };
   }
 }
 
@@ -76,9 +91,10 @@ async function adapter() {
  * @param {Device} device
  * @param {string|undefined} name
  * @param {File|undefined} file
- * @returns {Promise<Model>}
+ * @param {Form|undefined} given
+ * @returns {Promise<Model|Question>}
  */
-async function start(device, name, file) {
+async function start(device, name, file, given) {
   const { script, binary, file: usual } = RUNTIMES[device];
   const report = progressOfAll();
   const site = await fetchJson("site.json");
@@ -104,10 +120,15 @@ async function start(device, name, file) {
     if (device === "webgpu") throw error;
     throw new PageError("error.cannotRun", { text });
   }
-  classes = metadata.classes;
-  await rehearse();
+  input = inputs.pictureInput(session);
+  if (!given && inputs.mustAsk(input, metadata.classes)) {
+    return { asks: input, classes: metadata.classes };
+  }
+  form = given ?? inputs.plainForm(input, metadata.classes);
+  const classes = await rehearse(metadata.classes.length ? metadata.classes : form.classes);
   return {
     ...metadata,
+    classes,
     device,
     threads: ort.env.wasm.numThreads,
     name: file?.name ?? name ?? usual,
@@ -155,45 +176,55 @@ function progressOfAll() {
   };
 }
 
-/** Runs the model once: it must take a picture, and give as many numbers as it has classes. */
-async function rehearse() {
-  const { inputNames, outputNames } = session;
-  if (!inputNames.includes("image") || !outputNames.includes("probabilities")) {
-    throw new PageError("error.otherModel");
+/**
+ * Runs the model once: it must take a picture, and give as many numbers as it has classes.
+ *
+ * @param {string[]} classes - none: they are numbered
+ */
+async function rehearse(classes) {
+  const [width, height] = inputs.trialSize(form);
+  const result = await run(new Uint8Array(width * height * 3), width, height);
+  normalised = inputs.areProbabilities(result);
+  const names = classes.length ? classes : [...result.keys()].map(String);
+  if (result.length !== names.length) {
+    throw new PageError("error.classCount", { outputs: result.length, classes: names.length });
   }
-  const side = 64;
-  const result = await run(new Uint8Array(side * side * 3), side, side);
-  if (result.length !== classes.length) {
-    throw new PageError("error.classCount", { outputs: result.length, classes: classes.length });
-  }
+  return names;
 }
 
 /**
+ * The model's numbers for a picture.
+ *
  * @param {Uint8Array} pixels
  * @param {number} width
  * @param {number} height
  */
 async function run(pixels, width, height) {
-  const image = new ort.Tensor("uint8", pixels, [1, height, width, 3]);
-  const { probabilities } = await session.run({ image });
-  return Float32Array.from(/** @type {Float32Array} */ (probabilities.data));
+  const { name, type, layout, channels } = input;
+  const shape = layout === "NCHW" ? [1, channels, height, width] : [1, height, width, channels];
+  const image = new ort.Tensor(type, inputs.arranged(pixels, input, form), shape);
+  const results = await session.run({ [name]: image });
+  const { type: given, data } = results.probabilities ?? results[session.outputNames[0]];
+  if (given !== "float32") throw new PageError("error.otherModel");
+  return inputs.numbers(Float32Array.from(/** @type {Float32Array} */ (data)));
 }
 
 /**
  * The probabilities of a picture by class, how long that took (milliseconds), a thumbnail.
  *
- * @param {{file: File}} options
+ * @param {{file: File, shift?: Shift}} options - how far to move the picture first
  * @returns {Promise<Outcome>}
  */
-async function classify({ file }) {
+async function classify({ file, shift }) {
   const started = performance.now();
-  const { pixels, width, height, original, thumbnail } = await decode(file);
+  const { pixels, width, height, original, thumbnail, moved } = await decode(file, form, shift);
   const decoded = performance.now();
-  const probabilities = await run(pixels, width, height);
+  const result = await run(pixels, width, height);
   const ended = performance.now();
   return {
-    probabilities,
+    probabilities: normalised ? result : inputs.softmax(result),
     thumbnail,
+    moved,
     original,
     size: [width, height],
     milliseconds: { decode: decoded - started, run: ended - decoded },

@@ -209,18 +209,25 @@ def pull(
 
 @app.command("app", rich_help_panel=PANEL)
 def page(
-    port: Annotated[int, typer.Option(help="To serve on; 0 takes any that is free.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="To serve on; 0 takes any that is free.")
+    ] = 8000,
     browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
     build: Annotated[
         Path | None,
         typer.Option(help="Write the page into this folder, for any static host, and end."),
     ] = None,
+    samples: Annotated[
+        bool,
+        typer.Option("--samples", help="With --build: pictures of the test data, if you may."),
+    ] = False,
 ) -> None:
     """Show the page that runs the model in the browser."""
     from springfield.serving.page import build as write
     from springfield.serving.page import serve, site
 
-    content = site(WEB if WEB.is_dir() else PACKAGED, PATHS.onnx.parent)
+    web = WEB if WEB.is_dir() else PACKAGED
+    content = site(web, PATHS, samples=samples or not build)
     if build:
         write(content, build)
         console.print(terminal(f"written: {build}; 'python -m http.server -d {build}' serves it"))
@@ -232,7 +239,7 @@ def page(
 def serve(
     model: Annotated[Path, typer.Option(help="What 'springfield export' wrote")] = PATHS.onnx,
     host: Annotated[str, typer.Option(help="0.0.0.0: for other machines, too")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes any that is free")] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free")] = 8080,
 ) -> None:
     """Answer over HTTP: a picture in, names and probabilities out."""
     from springfield.serving.server import serve

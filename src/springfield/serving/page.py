@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import re
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler
@@ -12,8 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 from springfield.files import atomic
 from springfield.machine.errors import UserError
-from springfield.serving.listen import HOST, listen
-from springfield.sources.sample import frames
+from springfield.machine.paths import Paths
+from springfield.serving.listen import HOST, Handler, listen
+from springfield.serving.samples import Samples, drawn_pictures, tested_pictures
 
 Site = dict[str, Path | bytes]
 """What is served: the path under `/` of every file, and the file or its content."""
@@ -42,15 +44,16 @@ ISOLATION = {
 """Threads of WebAssembly need the first two."""
 
 
-def site(web: Path, models: Path) -> Site:
+def site(web: Path, paths: Paths, *, samples: bool) -> Site:
     """Everything that the page consists of, with the model and some sample pictures.
 
-    `site.json` lists the files with their SHA-256 (`models/model.json` does it for the model), and
-    the headers to serve them with.
+    `site.json` lists the files with their SHA-256 (`models/model.json` does it for the model), the
+    class of each sample picture, and the headers to serve them with.
 
     Args:
         web: the page's sources, with its node packages installed.
-        models: the folder that export wrote.
+        paths: of what the pipeline wrote.
+        samples: take them from the test side of its data; they may be somebody's.
 
     Raises:
         UserError: a part is missing; the text says how to get it.
@@ -63,15 +66,20 @@ def site(web: Path, models: Path) -> Site:
         if not (web / "package.json").is_file():  # that of a wheel
             mend = "install the wheel that 'make wheel' writes in Springfield's repository"
         raise UserError(f"{runtime} is not installed; {mend}")
-    for path in (models / name for name in MODELS):
+    models = {name: paths.onnx.parent / name for name in MODELS}
+    for path in models.values():
         if not path.is_file():
             raise UserError(f"{path} does not exist; run 'make repro' (or 'dvc pull') first")
     content: Site = {path.name: path for path in sorted(web.iterdir()) if path.suffix in PAGE_TYPES}
     content |= {f"vendor/{name}": runtime / name for name in RUNTIME}
-    content |= _samples()
-    hashes = {name: hashlib.sha256(_read(file)).hexdigest() for name, file in content.items()}
-    description = {"headers": headers(web), "files": hashes}
-    content |= {f"models/{name}": models / name for name in MODELS}
+    shown = _samples(paths, from_data=samples)
+    content |= {path: picture for path, (_, picture) in shown.items()}
+    description = {
+        "headers": headers(web),
+        "files": {name: hashlib.sha256(_read(file)).hexdigest() for name, file in content.items()},
+        "samples": {path: name for path, (name, _) in shown.items()},
+    }
+    content |= {f"models/{name}": path for name, path in models.items()}
     return content | {"site.json": json.dumps(description, indent=1).encode()}
 
 
@@ -86,13 +94,17 @@ def headers(web: Path) -> dict[str, str]:
 def build(content: Site, folder: Path) -> None:
     """Write the page into a folder that any static host can serve.
 
+    GitHub Pages and a static Space of Hugging Face take it as it is.
+
     Raises:
         UserError: there is a folder of that name that this function did not write.
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / "site.json").is_file():
         raise UserError(f"{folder} holds something else; choose another folder or empty it")
+    sent = json.loads(_read(content["site.json"]))["headers"]
+    hosts: Site = {".nojekyll": b"", "README.md": _space(sent).encode()}
     with atomic(folder, directory=True) as partial:
-        for name, file in content.items():
+        for name, file in (content | hosts).items():
             target = partial / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(_read(file))
@@ -110,52 +122,67 @@ def serve(content: Site, port: int, *, browser: bool) -> None:
         UserError: the port is taken.
     """
     sent = json.loads(_read(content["site.json"]))["headers"]
+    sent["Content-Security-Policy"] += "; frame-ancestors 'none'"  # a host may show it in a frame
 
-    class Handler(SimpleHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class PageHandler(Handler, SimpleHTTPRequestHandler):
         def send_head(self) -> io.BytesIO | None:
             name = unquote(urlsplit(self.path).path).removeprefix("/") or "index.html"
             try:
-                body = _read(content[name])
+                body, tag = _tagged(content[name])
             except (KeyError, FileNotFoundError):  # a stage that runs takes its model away
                 self.send_error(HTTPStatus.NOT_FOUND)
                 return None
-            self.send_response(HTTPStatus.OK)
-            kind = CONTENT_TYPES.guess_type(name)[0] or "application/octet-stream"
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
+            known = self.headers.get("If-None-Match") == tag
+            self.send_response(HTTPStatus.NOT_MODIFIED if known else HTTPStatus.OK)
+            self.send_header("ETag", tag)
             self.send_header("Cache-Control", "no-cache")
+            if not known:
+                kind = CONTENT_TYPES.guess_type(name)[0] or "application/octet-stream"
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            return io.BytesIO(body)
+            return None if known else io.BytesIO(body)
 
         def end_headers(self) -> None:
             for header, value in sent.items():
                 self.send_header(header, value)
             super().end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-        def handle(self) -> None:
-            try:
-                super().handle()
-            except ConnectionError:  # the browser left in the middle of a download
-                self.close_connection = True
-
-    listen(Handler, HOST, port, "Springfield's page", browser=browser)
+    listen(PageHandler, HOST, port, "Springfield's page", browser=browser)
 
 
-def _samples() -> Site:
-    """One frame of each of the first shots of every character of the sample."""
-    pictures: Site = {}
-    for path, image in frames(scale=0):
-        _, character, name = path.split("/")
-        if name.endswith("_frame_0.png"):
-            png = io.BytesIO()
-            image.save(png, "PNG")
-            pictures[f"samples/{character}_{name[5:8]}.png"] = png.getvalue()
-    return pictures
+def _space(sent: dict[str, str]) -> str:
+    """The README of a Space: its front matter says what it is, and its headers."""
+    threads = "\n".join(f"  {name.lower()}: {sent[name]}" for name in ISOLATION if "Cross" in name)
+    return f"""---
+title: Springfield
+emoji: 🖼️
+colorFrom: yellow
+colorTo: blue
+sdk: static
+app_file: index.html
+pinned: false
+custom_headers:
+{threads}
+---
+
+Names what is in a picture, in the browser: no picture leaves it.
+"""
+
+
+def _samples(paths: Paths, *, from_data: bool) -> Samples:
+    """Pictures of what the model knows: of its data, or of the sample's cast, or none."""
+    classes = json.loads(paths.description.read_text(encoding="utf-8")).get("classes", [])
+    return (from_data and tested_pictures(paths, classes)) or drawn_pictures(classes)
+
+
+def _tagged(file: Path | bytes) -> tuple[bytes, str]:
+    """The content, and a tag that changes with it."""
+    if isinstance(file, bytes):
+        return file, f'"{hashlib.sha256(file).hexdigest()[:32]}"'
+    with file.open("rb") as opened:
+        status = os.fstat(opened.fileno())
+        return opened.read(), f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
 
 
 def _read(file: Path | bytes) -> bytes:

@@ -11,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from springfield.files import sha256
-from springfield.serving.listen import listen
+from springfield.serving.listen import Handler, listen
 from springfield.serving.predict import Predictor, pixels
 
 MAX_BYTES = 32 << 20
 """Of a request."""
-SECONDS = 30
-"""That a client may keep silent."""
 
 
 def serve(model: Path, host: str, port: int) -> None:
@@ -37,8 +35,9 @@ def serve(model: Path, host: str, port: int) -> None:
         "/openapi.json": description(predictor.classes, digest[:12]),
     }
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version, timeout = "HTTP/1.1", SECONDS
+    class ModelHandler(Handler, BaseHTTPRequestHandler):
+        error_content_type = "application/json"
+        error_message_format = '{"error": "%(explain)s"}'
 
         def do_GET(self) -> None:
             known = told.get(self.path)
@@ -54,7 +53,7 @@ def serve(model: Path, host: str, port: int) -> None:
                 self.answer(HTTPStatus.NOT_FOUND, {"error": "post pictures to /invocations"})
             elif not length.isdecimal():
                 self.answer(HTTPStatus.LENGTH_REQUIRED, {"error": "say how long it is"})
-            elif int(length) > MAX_BYTES:
+            elif len(length) > len(str(MAX_BYTES)) or int(length) > MAX_BYTES:
                 error = f"at most {MAX_BYTES >> 20} MB are taken"
                 self.answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"error": error})
             else:
@@ -79,10 +78,7 @@ def serve(model: Path, host: str, port: int) -> None:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    listen(Handler, host, port, f"{model} answers at")
+    listen(ModelHandler, host, port, f"{model} answers at")
 
 
 def predict(predictor: Predictor, content_type: str, body: bytes) -> list[dict[str, Any]]:

@@ -1,0 +1,89 @@
+/** The list of pictures: a row each. */
+
+import { $, element } from "./document.mjs";
+import { language, percent, t } from "./i18n.mjs";
+import { isSure, ranked, readable } from "./state.mjs";
+
+/** @import { Answer, Entry, Model, State } from "./types.ts" */
+
+/** @type {Map<Entry, HTMLTableRowElement>} */
+const rows = new Map();
+/** @type {WeakMap<Element, {entry: Entry, answer: Answer, language: string}>} what a row shows */
+const shown = new WeakMap();
+
+/** @param {Entry} entry */
+export function rowOf(entry) {
+  return rows.get(entry);
+}
+
+/**
+ * The picture of a row, by something in it.
+ *
+ * @param {EventTarget|null} target
+ */
+export function entryAt(target) {
+  const row = target instanceof Element && target.closest("button") && target.closest("tr");
+  return row ? shown.get(row)?.entry : undefined;
+}
+
+/**
+ * Brings the list up to date: only what changed is touched, for there may be thousands of rows.
+ *
+ * @param {Entry[]} entries
+ * @param {State["answers"]} answers
+ * @param {Model|null} model
+ */
+export function drawRows(entries, answers, model) {
+  const there = new Set(entries);
+  for (const [entry, row] of rows) {
+    if (there.has(entry) && shown.get(row)?.answer === answers.get(entry)) continue;
+    row.remove();
+    rows.delete(entry);
+  }
+  const added = [];
+  for (const entry of entries) {
+    const answer = answers.get(entry);
+    if (!answer || !model) continue;
+    let row = rows.get(entry);
+    if (!row) {
+      rows.set(entry, (row = newRow(entry, answer)));
+      added.push(row);
+    } else if (shown.get(row)?.language === language) continue;
+    fill(row, answer, model);
+    shown.set(row, { entry, answer, language });
+  }
+  $("rows").append(...added);
+}
+
+/**
+ * @param {Entry} entry
+ * @param {Answer} answer
+ */
+function newRow({ name }, { outcome, error }) {
+  const button = element("button", { type: "button", className: "pick" });
+  if (outcome) {
+    const picture = element("img", { alt: "", width: 44, height: 44 });
+    picture.src = URL.createObjectURL(outcome.thumbnail);
+    picture.onload = () => URL.revokeObjectURL(picture.src);
+    button.append(picture);
+  } else button.append(element("span", { className: "blank", ariaHidden: "true" }));
+  button.append(element("span", { textContent: name }));
+  const row = element("tr", {}, element("th", { scope: "row" }, button));
+  if (error) row.append(element("td", { colSpan: 2, className: "refused" }));
+  else row.append(element("td"), element("td", { className: "n" }));
+  return row;
+}
+
+/**
+ * @param {HTMLTableRowElement} row
+ * @param {Answer} answer
+ * @param {Model} model
+ */
+function fill(row, { outcome, error }, model) {
+  if (outcome) {
+    const [best, share] = ranked(outcome)[0];
+    const who = readable(model.classes[best]);
+    row.cells[1].textContent = isSure(outcome, model) ? who : t("list.unsure", { who });
+    row.cells[2].textContent = percent(share);
+  } else if (error) row.cells[1].textContent = t(error.key, error.values);
+}
