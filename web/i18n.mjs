@@ -42,12 +42,12 @@ export async function useLanguage(name = language) {
  * @param {Language} name
  */
 export async function setLanguage(name) {
-  await useLanguage(name);
   try {
     localStorage.setItem(KEY, name);
   } catch {
     // only this visit
   }
+  await useLanguage(name);
 }
 
 /**

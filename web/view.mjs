@@ -58,6 +58,8 @@ export function render(state) {
     drawWaiting(loading, model);
   }
   part(drawSpoken, spoken(state));
+  const focused = /** @type {Partial<HTMLButtonElement>|null} */ (document.activeElement);
+  if (focused?.disabled) $("choose").focus(); // the keyboard goes on from there
 }
 
 /**
@@ -301,8 +303,6 @@ function drawList(entries, answers, working) {
 /** @param {boolean} possible */
 function drawUndo(possible) {
   $("undo").disabled = !possible;
-  const focused = /** @type {Partial<HTMLButtonElement>|null} */ (document.activeElement);
-  if (focused?.disabled) $("choose").focus(); // the keyboard goes on from there
 }
 
 /** @param {Model} model */

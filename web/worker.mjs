@@ -25,7 +25,7 @@ const MOST_THREADS = 8;
 
 /** @type {typeof import("onnxruntime-web")} */
 let ort;
-/** @type {import("onnxruntime-web").InferenceSession} */
+/** @type {import("onnxruntime-web").InferenceSession|undefined} */
 let session;
 /** @type {Input} */
 let input;
@@ -107,6 +107,7 @@ async function start(device, name, file, given) {
   ort.env.wasm.wasmBinary = wasm.bytes;
   ort.env.wasm.numThreads = threads();
   ort.env.logLevel = "fatal";
+  await session?.release(); // of the same file, before its form was filled in
   try {
     /** @type {import("onnxruntime-web").InferenceSession.ExecutionProviderConfig} */
     const provider =
@@ -200,11 +201,12 @@ async function rehearse(classes) {
  * @param {number} height
  */
 async function run(pixels, width, height) {
+  const loaded = /** @type {NonNullable<typeof session>} */ (session);
   const { name, type, layout, channels } = input;
   const shape = layout === "NCHW" ? [1, channels, height, width] : [1, height, width, channels];
   const image = new ort.Tensor(type, inputs.arranged(pixels, input, form), shape);
-  const results = await session.run({ [name]: image });
-  const { type: given, data } = results.probabilities ?? results[session.outputNames[0]];
+  const results = await loaded.run({ [name]: image });
+  const { type: given, data } = results.probabilities ?? results[loaded.outputNames[0]];
   if (given !== "float32") throw new PageError("error.otherModel");
   return inputs.numbers(Float32Array.from(/** @type {Float32Array} */ (data)));
 }
