@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from springfield.scoring import calibration, paired
-from springfield.scoring.intervals import interval
+from springfield.scoring.intervals import bootstrap_interval, interval
 from springfield.stages.classification.scores import intervals, scores, scores_by_class
 
 Ints = NDArray[np.int64]
@@ -157,3 +157,37 @@ def test_of_ten_equal_challengers_hardly_any_is_promoted(monkeypatch: pytest.Mon
                 fooled += 1
                 break
     assert fooled <= 0.05 * 200
+
+
+def forecasts(blocks: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Distances of values from a median, in half-widths that are too narrow; alike in a block."""
+    return np.abs(rng.normal(0, 1.6, blocks)[:, None] + rng.normal(0, 0.8, (blocks, 7)))
+
+
+@pytest.mark.parametrize("blocks", [25, 180])
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_widened_intervals_hold_what_they_promise(blocks: int, level: float) -> None:
+    rng = np.random.default_rng(1)
+    covered = []
+    for _ in range(300):
+        factor = calibration.widening(forecasts(blocks, rng).ravel(), level, blocks)
+        covered.append((forecasts(50, rng) <= factor).mean())
+    assert np.mean(covered) == pytest.approx(level, abs=0.03)
+
+
+def test_few_forecasts_widen_more_than_many() -> None:
+    distances = np.linspace(0, 2, 50)
+    few, many = (calibration.widening(distances, 0.95, blocks) for blocks in (4, 100))
+    assert few > 1.5 * many
+    assert calibration.widening(distances, 0.5, 100, least=many) == many
+
+
+@pytest.mark.parametrize("blocks", [20, 60])
+def test_the_interval_of_a_mean_error_holds_it(blocks: int) -> None:
+    rng = np.random.default_rng(2)
+    held = 0
+    for _ in range(200):
+        values = (rng.normal(0, 1, blocks)[:, None] + rng.normal(0, 0.5, (blocks, 3))) ** 2
+        low, high = bootstrap_interval(values.ravel(), np.repeat(np.arange(blocks), 3))
+        held += low <= 1.25 <= high
+    assert 0.86 <= held / 200 <= 0.98

@@ -78,7 +78,7 @@ def mean_interval(rows: Iterable[Counts], groups: NDArray[np.int64]) -> tuple[fl
 def bootstrap_interval(
     values: NDArray[np.float64], groups: NDArray[np.int64]
 ) -> tuple[float, float]:
-    """The 95 % interval of a mean: whole groups are drawn again (Efron and Tibshirani, 1993).
+    """The 95 % interval of a mean: whole groups are drawn again (BCa; Efron, 1987).
 
     Args:
         values: of each sample (N).
@@ -86,11 +86,11 @@ def bootstrap_interval(
     """
     _, codes = np.unique(groups, return_inverse=True)
     sums, sizes = np.bincount(codes, values), np.bincount(codes)
-    if len(sizes) < 2:
+    if len(np.unique(sums / sizes)) < 2:  # nothing varies
         return float(values.mean()), float(values.mean())
     found = bootstrap(
         (sums, sizes), lambda s, n, axis: s.sum(axis) / n.sum(axis), paired=True,
-        vectorized=True, method="percentile", rng=0,
+        vectorized=True, method="BCa", rng=0,
     )  # fmt: skip
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
