@@ -21,6 +21,8 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
 from mlflow.tracking import MlflowClient
+from numpy.typing import NDArray
+from torch import nn
 
 from springfield import pipeline
 from springfield.config import compose, load
@@ -207,6 +209,113 @@ def test_feature_maps_are_what_a_convolution_gives() -> None:
         found = inside.feature_maps(model, image, [name])[name]
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_array_equal(inside.filters(model, name), convolution.weight.detach().numpy())
+
+
+def drawn_filters(model: Classifier, *choice: object) -> NDArray[np.float64]:
+    return np.asarray(inside.filters_plot(model, *choice).axes[0].images[0].get_array())  # type: ignore[arg-type]
+
+
+def test_the_weights_of_one_input_are_drawn_alone() -> None:
+    torch.manual_seed(0)
+    model = classifier("small_cnn_mnist")
+    first, second = inside.convolutions(model)
+    found = drawn_filters(model, second, 5)
+    with torch.no_grad():
+        inside.convolutions(model)[second].weight[:, :5] = 9
+    np.testing.assert_array_equal(drawn_filters(model, second, 5), found)
+    assert not np.array_equal(drawn_filters(model, second, 6), found)
+    np.testing.assert_array_equal(drawn_filters(model, first, 0), drawn_filters(model, first))
+    with pytest.raises(IndexError):
+        drawn_filters(model, second, 32)
+
+
+def small_cnn(**options: object) -> Classifier:
+    """`small_cnn_mnist` with other options."""
+    chosen = yaml.safe_load((REPOSITORY / "conf/model/small_cnn_mnist.yaml").read_text())
+    chosen["options"] |= {"img_size": 28} | options
+    return Classifier(
+        Architecture("small_cnn", 28, [0.5] * 3, [0.5] * 3, DIGITS, chosen["options"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "layers"),
+    [
+        ({"activation": "leaky_relu"}, {nn.LeakyReLU: 3, nn.MaxPool2d: 2, nn.ReLU: 0}),
+        ({"activation": "tanh", "pooling": "average"}, {nn.AvgPool2d: 2, nn.MaxPool2d: 0}),
+        ({"pooling": "average", "global_pool": True}, {nn.AdaptiveAvgPool2d: 1}),
+        ({"drops": [0.1, 0, 0.3]}, {nn.Dropout: 4, nn.ReLU: 3}),
+    ],
+)
+def test_activation_pooling_and_dropout_are_options(
+    options: dict[str, object], layers: dict[type[nn.Module], int]
+) -> None:
+    torch.manual_seed(0)
+    trunk = small_cnn(**options).backbone.trunk
+    assert {kind: sum(type(m) is kind for m in trunk) for kind in layers} == layers
+    if "drops" in options:
+        assert [m.p for m in trunk if isinstance(m, nn.Dropout)] == [0.1, 0, 0.3, 0.0]
+
+
+def test_options_are_values_of_an_experiment(classroom: Path, tmp_path: Path) -> None:
+    overrides = ("model.options.activation=tanh", "model.options.drops=[0.1,0,0.3]")
+    params = chosen(classroom, tmp_path, "experiment=mnist", *overrides)
+    assert params.model.options["activation"] == "tanh"
+    trunk = small_cnn(**params.model.options).backbone.trunk
+    assert sum(isinstance(layer, nn.Dropout) for layer in trunk) == 4
+
+
+def test_an_activation_bends_and_a_pooling_shrinks() -> None:
+    pixels = torch.linspace(-3, 3, 2 * 3 * 28 * 28).reshape(2, 3, 28, 28)
+    trunk = small_cnn(activation="tanh", pool_size=3, dense=[]).backbone.trunk
+    convolution, bend, pool = trunk[:3]
+    with torch.no_grad():
+        before = convolution(pixels.mean(1, keepdim=True))
+        torch.testing.assert_close(bend(before), torch.tanh(before))
+        assert pool(before).shape[-2:] == (8, 8)  # of 26
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"activation": "wave"}, "activation=wave: timm has none of this name"),
+        ({"pooling": "median"}, "pooling=median: there are max and average"),
+        ({"pool_size": 6}, "no pixel is left of the picture"),
+        ({"drops": [0.5]}, r"drops=\[0.5\]: the network has 2 convolutions and 1 dense layers"),
+    ],
+)
+def test_options_that_make_no_network_are_named(options: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=f"model.options: small_cnn: {message}"):
+        small_cnn(**options)
+
+
+OPTIMIZERS = sorted(path.stem for path in (REPOSITORY / "conf/optimizer").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def augmented(classroom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn digits, ready to be learnt."""
+    folder = tmp_path_factory.mktemp("augmented")
+    params = chosen(classroom, folder, "experiment=mnist", *SMALL)
+    machine = Machine(params.hardware, classroom, "mirror", folder / ".springfield")
+    pipeline.run(params, Paths.within(folder), machine, "download", "prepare", "split", "augment")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_each_optimizer_learns_with_the_rate_of_its_file(
+    optimizer: str, classroom: Path, augmented: Path
+) -> None:
+    longer = ("train.epochs=6", "train.batch_size=20", "model.drop_rate=0", "augment=none")
+    choice = ("experiment=mnist", f"optimizer={optimizer}", *SMALL, *longer)
+    params = chosen(classroom, augmented, *choice)
+    given = yaml.safe_load((REPOSITORY / f"conf/optimizer/{optimizer}.yaml").read_text())
+    assert params.optimizer.lr == given["lr"]
+    machine = Machine(params.hardware, classroom, "mirror", augmented / ".springfield")
+    pipeline.run(params, Paths.within(augmented), machine, "train")
+    losses = pd.read_csv(augmented / "reports/train/metrics.csv")["train_loss"]
+    assert losses.iloc[-1] < 0.6 * losses.iloc[0]
 
 
 IDX_LAYOUTS = [

@@ -54,17 +54,30 @@ def feature_maps(
     return found
 
 
-def filters_plot(model: "Classifier", layer: str = "") -> Figure:
-    """Draw the filters of a convolution; default: of the first.
+def filters_plot(model: "Classifier", layer: str = "", channel: int | None = None) -> Figure:
+    """Draw the filters of a convolution.
 
     Those that see red, green and blue are drawn in colour; of others each input is a column.
+
+    Args:
+        model: the network.
+        layer: name of the convolution; default: the first.
+        channel: draw the weights of this input alone, from 0 on.
+
+    Raises:
+        KeyError: there is no such convolution.
+        IndexError: it has no such input.
     """
     layer = layer or next(iter(convolutions(model)))
     weights = filters(model, layer)
+    layout = ""
+    if channel is not None:
+        weights = weights[:, [channel]]
+        layout = f": their weights of input {channel}"
     count, inputs = weights.shape[:2]
     if inputs in (1, 3):
         weights = weights[:SHOWN_FILTERS]
-        columns, layout = min(len(weights), 16), ""
+        columns = min(len(weights), 16)
     else:
         weights = weights[:SHOWN_INPUTS, :SHOWN_INPUTS]
         columns = weights.shape[1]
