@@ -24,6 +24,11 @@ from springfield.stages.forecasting.scores import simple_forecasts
 
 from .conftest import REPOSITORY, STAGES, Project
 
+EXPERIMENTS = [
+    path
+    for path in sorted((REPOSITORY / "conf/experiment").glob("*.yaml"))
+    if "/task: forecasting" in path.read_text()
+]
 TRAINING = pipeline.STAGES[:5]
 DAYS = Columns("day", "value", "D", season=7, horizon=7)
 SMALL = [
@@ -296,6 +301,22 @@ def answer(project: Project, *arguments: str) -> list[dict[str, Any]]:
         project.run("springfield", "predict", "--json", *arguments).stdout
     )
     return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_forecast_trains(experiment: Path, finished: Project) -> None:
+    """On a drawn series, with the experiment's own recipe and network."""
+    (finished.path / "data/series.csv").write_text(week(280).to_csv(index=False))
+    drawn = ("data=series", "data.layout.time=day", "split.val=0.1", "split.test=0.2")
+    small = ("hardware=cpu", "model.input_size=14", "train.batch_size=4")
+    finished.springfield("compose", f"experiment={experiment.stem}", *drawn, *small)
+    for stage in ("download", "prepare", "split", "augment"):
+        finished.springfield(stage)
+    for preset in ("fast", "profile"):
+        assert "images per second" in finished.springfield("train", "--preset", preset)
+    message = "--preset overfit is for classifiers"
+    assert message in finished.springfield("train", "--preset", "overfit", status=1)
 
 
 @pytest.mark.slow

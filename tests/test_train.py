@@ -39,7 +39,7 @@ from springfield.stages.classification.network import (
 )
 from springfield.stages.classification.params import ClassificationParams
 
-from . import test_classroom
+from . import test_classroom, test_forecast
 from .conftest import REPOSITORY, SHARED, Project
 
 WEIGHTS = SHARED / "weights/inception_v3_imagenet.safetensors"
@@ -47,7 +47,8 @@ WEIGHTS = SHARED / "weights/inception_v3_imagenet.safetensors"
 EXPERIMENTS = sorted(
     path
     for path in (REPOSITORY / "conf/experiment").glob("*.yaml")
-    if path.stem not in test_classroom.EXPERIMENTS  # which run there, from the download on
+    # The others run there, from the download on.
+    if path.stem not in test_classroom.EXPERIMENTS and path not in test_forecast.EXPERIMENTS
 )
 SWITCHES = (
     "optimizer.clip=0",

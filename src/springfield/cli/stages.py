@@ -37,6 +37,10 @@ STAGES = {
 }
 """Those that keep no journal, in their order."""
 
+OWN = ("folder", "series")
+"""Experiments with data of one's own."""
+UNITS = {"images": "pixels", "series": "values"}
+"""Of what a network takes in, by the kind of its samples."""
 PANEL = "Stages, in their order"
 app = typer.Typer()
 
@@ -164,7 +168,7 @@ def _open_run(
 
 def journal(params: "Params") -> str:
     """What MLflow calls the experiment."""
-    own = params.experiment == "folder"  # of which there is one for each folder
+    own = params.experiment in OWN  # of which there is one for each folder or file
     return params.data.name if own else params.experiment
 
 
@@ -181,8 +185,8 @@ def tags(params: "Params", hashes: dict[str, str], chosen: list[str]) -> dict[st
         told["dvc_exp"] = name
     told["mlflow.runName"] = " ".join([name or params.experiment, *chosen])[:250]
     told["mlflow.note.content"] = markdown(
-        f"Experiment {params.experiment}: {params.model.backbone} at {params.model.input_size} "
-        f"pixels, on {params.data.about.title}. "
+        f"Experiment {params.experiment}: {params.model.backbone} of {params.model.input_size} "
+        f"{UNITS[params.task.samples]}, on {params.data.about.title}. "
         f"Chosen beside it: {', '.join(chosen) or 'nothing'}."
     )
     return told
