@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import STAGES, Project
+from .test_forecast import SMALL, week
 
 CODE = "src/springfield"
 TASK = f"{CODE}/stages/classification"
@@ -46,6 +47,8 @@ EDITS = {
     f"{TASK}/evaluate.py": ["evaluate"],
     f"{TASK}/export.py": ["export"],
     f"{CODE}/artifacts/card*": ["export"],
+    f"{CODE}/stages/forecasting/*": [],
+    f"{CODE}/series/*": [],
     "conf/*": ["config"],
     "README.md": [],
     "web/*": [],
@@ -54,6 +57,31 @@ EDITS = {
 
 Of rows that name a file, the one that names nothing else counts.
 """
+
+FORECAST = f"{CODE}/stages/forecasting"
+EDITS_OF_A_FORECAST = {
+    f"{TASK}/*": [],
+    f"{CODE}/images/dataset.py": [],
+    f"{CODE}/images/transforms.py": [],
+    f"{CODE}/images/drawing/*": [],
+    f"{CODE}/series/reading/*": ["prepare"],
+    f"{CODE}/series/drawing/*": ["prepare", "augment", "evaluate"],
+    f"{CODE}/series/store.py": ["prepare", "augment", *TRAINED],
+    f"{CODE}/series/dataset.py": TRAINED,
+    f"{CODE}/series/transforms.py": ["augment", "train"],
+    f"{CODE}/stages/split.py": ["split"],
+    f"{FORECAST}/params.py": [],
+    f"{FORECAST}/prepare.py": ["prepare"],
+    f"{FORECAST}/augment.py": ["augment"],
+    f"{FORECAST}/learner.py": ["train"],
+    f"{FORECAST}/network.py": TRAINED,
+    f"{FORECAST}/scores.py": ["evaluate"],
+    f"{FORECAST}/inside.py": ["evaluate"],
+    f"{FORECAST}/card*": ["export"],
+    f"{CODE}/learning/learner.py": ["train"],
+    f"{CODE}/scoring/calibration.py": ["evaluate"],
+}
+"""The same where a series is forecast."""
 
 PARAMS = {
     "data.source.sample=0.11": ["download", "export"],
@@ -84,10 +112,8 @@ def status(project: Project) -> dict[str, set[str]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def edited(done: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+def edit_all(project: Project) -> dict[str, set[str]]:
     """By file: what an edit concerns. One status tells it of all of them."""
-    project = done.copy(tmp_path_factory.mktemp("edited") / "project")
     files = [file for top in ("src", "conf", "web") for file in (project.path / top).rglob("*.*")]
     texts = [file for file in files if file.is_file() and "__pycache__" not in file.parts]
     names = ["README.md", *(str(file.relative_to(project.path)) for file in texts)]
@@ -99,6 +125,33 @@ def edited(done: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return {
         name: set[str]().union(*(found.get(path, ()) for path in above[name])) for name in names
     }
+
+
+@pytest.fixture(scope="module")
+def edited(done: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Of a classifier."""
+    return edit_all(done.copy(tmp_path_factory.mktemp("edited") / "project"))
+
+
+@pytest.fixture(scope="module")
+def edited_forecast(done: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Of a forecaster."""
+    project = done.copy(tmp_path_factory.mktemp("edited_forecast") / "project")
+    (project.path / "data/series.csv").write_text(week(280).to_csv(index=False))
+    project.springfield("compose", *SMALL)
+    assert project.repro()[-1] == "export"
+    return edit_all(project)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("files", EDITS_OF_A_FORECAST)
+def test_an_edit_concerns_these_stages_of_a_forecast(
+    files: str, edited_forecast: dict[str, set[str]]
+) -> None:
+    expected = set(EDITS_OF_A_FORECAST[files])
+    found = fnmatch.filter(edited_forecast, files)
+    assert found
+    assert {name: edited_forecast[name] for name in found} == dict.fromkeys(found, expected)
 
 
 @pytest.mark.parametrize("files", EDITS)
