@@ -62,6 +62,8 @@ PATIENCE = 60_000
 LONGEST_TASK = 50
 """Milliseconds that the page's main thread may be busy at a stretch."""
 
+expect.set_options(timeout=20_000)  # the machine may have other things to do
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.xdist_group("app"),  # one process makes what they share

@@ -1,44 +1,25 @@
-/** The page: what a person does with it, and the pictures that wait for an answer. */
+/** The page: what a person does with it. */
 
+import { dropWaiting, lookMoved, work } from "./answering.mjs";
 import { takePicture } from "./camera.mjs";
-import { Classifier } from "./classifier.mjs";
-import { toCsv } from "./csv.mjs";
+import { saveCsv } from "./csv.mjs";
 import { $, marked } from "./document.mjs";
 import { PageError } from "./errors.mjs";
 import { filesOf, isPicture } from "./files.mjs";
-import { askForm } from "./form.mjs";
 import { language, setLanguage, t, useLanguage } from "./i18n.mjs";
 import { entryAt } from "./list.mjs";
+import { isOther, load } from "./model.mjs";
+import { another, findSamples, sampleFile, some } from "./random.mjs";
 import * as states from "./state.mjs";
+import { act, set, state, tell } from "./store.mjs";
 import { render } from "./view.mjs";
 
-/** @import { Answer, Done, Entry, Language, Model, Options, Shift, State } from "./types.ts" */
+/** @import { Done, Entry, Language, Model, Options, State } from "./types.ts" */
 
-const BROKEN = ["error.memory", "error.unexpected", "error.workerFailed"];
-/** After these the worker starts anew, for the next picture. */
-const SOME = 10;
-/** Labels to watch at random. */
 const FARTHEST = 0.9;
 /** Shift, in parts of the picture. */
 /** @type {Record<string, [number, number]>} */
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-
-const state = states.start();
-
-/** @param {Partial<State>} changes */
-function set(changes) {
-  Object.assign(state, changes);
-  render(state);
-}
-
-/**
- * What a person did, so that Undo can take it back.
- *
- * @param {Partial<State>} changes
- */
-function act(changes) {
-  set({ past: [...state.past, states.done(state)], ...changes });
-}
 
 function undo() {
   const before = state.past.at(-1);
@@ -65,93 +46,6 @@ function goBack({ wanted, ...before }, past) {
 }
 
 /**
- * Whether these options load another model than what is loaded, or loading.
- *
- * @param {Options} options
- */
-function isOther({ device, name, file, form }) {
-  const now = state.coming ? state.tried : state.wanted;
-  return now.device !== device || now.name !== name || now.file !== file || now.form !== form;
-}
-
-/**
- * @param {unknown} error
- * @param {{again?: boolean, file?: string}} more - offer to load the model once more; about a file
- */
-function tell(error, { again = false, file } = {}) {
-  const { key, values } = PageError.from(error);
-  set({ message: { key, values: file ? { ...values, file } : values, again } });
-}
-
-/**
- * Loads a model; the one before stays until the new one answered.
- *
- * @param {Options} options
- * @param {boolean} undoable
- */
-async function load(options, undoable = state.model !== null) {
-  state.coming?.close();
-  const next = new Classifier((loading) => {
-    if (state.coming === next) set({ loading });
-  });
-  set({ message: null, tried: options, loading: { loaded: 0, total: NaN }, coming: next });
-  let model;
-  try {
-    model = await next.load(options);
-    if ("asks" in model) {
-      const form = await askForm(model, options.file?.name ?? "");
-      if (form) options = { ...options, form };
-      model = form && (await next.load(options));
-    }
-  } catch (error) {
-    next.close();
-    if (state.coming !== next) return; // another one was chosen meanwhile
-    set({ loading: null, coming: null });
-    tell(error, { again: !options.file, file: options.file?.name });
-    return;
-  }
-  if (model && !("asks" in model)) use(next, model, options, undoable);
-  else {
-    next.close(); // nothing was said of the file
-    if (state.coming === next) set({ loading: null, coming: null });
-  }
-}
-
-/**
- * @param {Classifier} next
- * @param {Model} model
- * @param {Options} wanted
- * @param {boolean} undoable
- */
-function use(next, model, wanted, undoable) {
-  state.classifier?.close();
-  const { entries, watched } = state;
-  const changes = {
-    classifier: next,
-    coming: null,
-    loading: null,
-    message: noteOn(model),
-    model,
-    wanted,
-    answers: new Map(),
-    moved: null,
-    asked: entries,
-    watched: watched.filter((name) => model.classes.includes(name)),
-  };
-  if (undoable) act(changes);
-  else set(changes);
-  work();
-  lookMoved();
-}
-
-/** @param {Model} model */
-function noteOn({ gpuFailed, kept, name }) {
-  if (gpuFailed) return { key: "note.gpuFailed" };
-  if (!kept) return { key: isSecureContext ? "note.storage" : "note.insecure" };
-  return state.answers.size ? { key: "note.modelChanged", values: { name } } : null;
-}
-
-/**
  * Takes pictures (or a model) that a person chose.
  *
  * @param {File[]} files
@@ -173,74 +67,6 @@ function take(files, more = {}) {
     follow: true,
   });
   work();
-}
-
-let working = false;
-
-/** Answers picture after picture until none waits. */
-async function work() {
-  if (working) return;
-  working = true;
-  for (let entry; state.classifier && (entry = states.waiting(state)); ) {
-    const used = state.classifier;
-    const answer = await look(used, entry);
-    if (used !== state.classifier || !state.entries.includes(entry)) continue; // another model, or undone
-    const answers = new Map(state.answers).set(entry, answer);
-    set(state.follow ? { answers, current: entry, shift: null, moved: null } : { answers });
-    if (answer.error && BROKEN.includes(answer.error.key)) await restart();
-  }
-  working = false;
-  if (state.classifier) set({ asked: [], told: state.asked.length ? state.asked : state.told });
-}
-
-/**
- * @param {Classifier} used
- * @param {Entry} entry
- * @param {Shift|null} [shift]
- * @returns {Promise<Answer>}
- */
-async function look(used, { file }, shift) {
-  try {
-    return { outcome: await used.classify(file, shift) };
-  } catch (error) {
-    return { error: PageError.from(error) };
-  }
-}
-
-/** The same model in a fresh worker. */
-async function restart() {
-  state.classifier?.close();
-  const fresh = new Classifier(() => {});
-  set({ classifier: fresh });
-  try {
-    await fresh.load(state.wanted);
-  } catch (error) {
-    if (state.classifier !== fresh) return;
-    tell(error, { again: true });
-    dropWaiting();
-  }
-}
-
-function dropWaiting() {
-  const entries = state.entries.filter((entry) => state.answers.has(entry));
-  const current = state.current && entries.includes(state.current) ? state.current : entries.at(-1);
-  const asked = state.asked.filter((entry) => entries.includes(entry));
-  act({ entries, asked, current: current ?? null });
-}
-
-let looking = false;
-
-/** Answers the shown picture where it was moved to; the newest place, if there were several. */
-async function lookMoved() {
-  if (looking) return;
-  looking = true;
-  while (state.classifier && state.current && state.shift && state.moved?.shift !== state.shift) {
-    const { classifier, current, shift } = state;
-    const answer = await look(classifier, current, shift);
-    if (classifier !== state.classifier || current !== state.current || !state.shift) continue;
-    set({ moved: { shift, answer }, told: [current] });
-  }
-  looking = false;
 }
 
 /**
@@ -286,9 +112,6 @@ function watchNamed() {
   set({ filter: "", message: null });
 }
 
-/** @type {unknown} */
-let drawnLast = null;
-
 function randomPicture() {
   if (state.folder.length) return take([another(state.folder)]);
   return takeSample(another(states.usableSamples(state)));
@@ -297,69 +120,10 @@ function randomPicture() {
 /** @param {string} path */
 async function takeSample(path) {
   try {
-    const response = await fetch(encodeURI(path));
-    if (!response.ok) throw new TypeError(path);
-    const blob = await response.blob();
-    const name = path.replace("samples/", `${state.samples[path]}_`);
-    take([new File([blob], name, { type: blob.type })]);
+    take([await sampleFile(path, state.samples[path])]);
   } catch (error) {
-    tell(error instanceof TypeError ? new PageError("error.serverGone", { path }) : error);
+    tell(error);
   }
-}
-
-/**
- * One of several, and not the last one again.
- *
- * @template T
- * @param {T[]} several
- */
-function another(several) {
-  const others = several.filter((one) => one !== drawnLast);
-  const from = others.length ? others : several;
-  const drawn = from[Math.floor(Math.random() * from.length)];
-  drawnLast = drawn;
-  return drawn;
-}
-
-/**
- * Some of several, each once.
- *
- * @template T
- * @param {T[]} several
- */
-function some(several) {
-  const left = [...several];
-  const count = Math.min(SOME, left.length);
-  return Array.from({ length: count }, () => left.splice(Math.floor(Math.random() * left.length), 1)[0]);
-}
-
-function saveCsv() {
-  const model = /** @type {Model} */ (state.model);
-  const head = ["picture", "answer", "confidence", "sure", "error", "milliseconds"];
-  const rows = state.entries.flatMap((entry) => {
-    const answer = state.answers.get(entry);
-    return answer ? [csvRow(entry, answer, model)] : [];
-  });
-  const link = document.createElement("a");
-  const text = toCsv([[...head, ...model.classes], ...rows]);
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-  link.download = "springfield.csv";
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
-
-/**
- * @param {Entry} entry
- * @param {Answer} answer
- * @param {Model} model
- */
-function csvRow({ name }, { outcome, error }, model) {
-  if (!outcome) return [name, "", "", "", error && t(error.key, error.values)];
-  const { decode, run } = outcome.milliseconds;
-  const [best, share] = states.ranked(outcome)[0];
-  const scores = [...outcome.probabilities].map((value) => value.toFixed(6));
-  const sure = states.isSure(outcome, model) ? "yes" : "no";
-  return [name, model.classes[best], share.toFixed(6), sure, "", (decode + run).toFixed(1), ...scores];
 }
 
 let cameraOpen = false;
@@ -420,7 +184,7 @@ function listenToPictures() {
   $("undo").onclick = undo;
   $("reset").onclick = reset;
   $("stop").onclick = dropWaiting;
-  $("csv").onclick = saveCsv;
+  $("csv").onclick = () => saveCsv(state);
   $("rows").onclick = ({ target }) => {
     const entry = entryAt(target);
     if (entry) choose(entry);
@@ -495,22 +259,12 @@ function listenToPage() {
   });
 }
 
-/** Pictures that are served with the page; without them it does all else. */
-async function findSamples() {
-  try {
-    const { samples } = await (await fetch("site.json")).json();
-    set({ samples: samples ?? {} });
-  } catch {
-    // the model will tell that the server is gone
-  }
-}
-
 async function start() {
   await useLanguage();
   for (const listen of [listenToPictures, listenToShifts, listenToModel, listenToPage]) listen();
   render(state);
   if (typeof WebAssembly !== "object") return tell(new PageError("error.noWebAssembly"));
-  findSamples();
+  findSamples().then((samples) => set({ samples }));
   await load(state.wanted);
   await navigator.serviceWorker?.register("sw.js").catch(() => {}); // storage off: no offline use
 }

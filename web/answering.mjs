@@ -1,0 +1,79 @@
+/** The pictures that wait for an answer, and those that are moved. */
+
+import { Classifier } from "./classifier.mjs";
+import { PageError } from "./errors.mjs";
+import { waiting } from "./state.mjs";
+import { act, set, state, tell } from "./store.mjs";
+
+/** @import { Answer, Entry, Shift } from "./types.ts" */
+
+const BROKEN = ["error.memory", "error.unexpected", "error.workerFailed"];
+/** After these the worker starts anew, for the next picture. */
+
+let working = false;
+
+/** Answers picture after picture until none waits. */
+export async function work() {
+  if (working) return;
+  working = true;
+  for (let entry; state.classifier && (entry = waiting(state)); ) {
+    const used = state.classifier;
+    const answer = await look(used, entry);
+    if (used !== state.classifier || !state.entries.includes(entry)) continue; // another model, or undone
+    const answers = new Map(state.answers).set(entry, answer);
+    set(state.follow ? { answers, current: entry, shift: null, moved: null } : { answers });
+    if (answer.error && BROKEN.includes(answer.error.key)) await restart();
+  }
+  working = false;
+  if (state.classifier) set({ asked: [], told: state.asked.length ? state.asked : state.told });
+}
+
+/**
+ * @param {Classifier} used
+ * @param {Entry} entry
+ * @param {Shift|null} [shift]
+ * @returns {Promise<Answer>}
+ */
+async function look(used, { file }, shift) {
+  try {
+    return { outcome: await used.classify(file, shift) };
+  } catch (error) {
+    return { error: PageError.from(error) };
+  }
+}
+
+/** The same model in a fresh worker. */
+async function restart() {
+  state.classifier?.close();
+  const fresh = new Classifier(() => {});
+  set({ classifier: fresh });
+  try {
+    await fresh.load(state.wanted);
+  } catch (error) {
+    if (state.classifier !== fresh) return;
+    tell(error, { again: true });
+    dropWaiting();
+  }
+}
+
+export function dropWaiting() {
+  const entries = state.entries.filter((entry) => state.answers.has(entry));
+  const current = state.current && entries.includes(state.current) ? state.current : entries.at(-1);
+  const asked = state.asked.filter((entry) => entries.includes(entry));
+  act({ entries, asked, current: current ?? null });
+}
+
+let looking = false;
+
+/** Answers the shown picture where it was moved to; the newest place, if there were several. */
+export async function lookMoved() {
+  if (looking) return;
+  looking = true;
+  while (state.classifier && state.current && state.shift && state.moved?.shift !== state.shift) {
+    const { classifier, current, shift } = state;
+    const answer = await look(classifier, current, shift);
+    if (classifier !== state.classifier || current !== state.current || !state.shift) continue;
+    set({ moved: { shift, answer }, told: [current] });
+  }
+  looking = false;
+}
