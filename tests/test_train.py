@@ -511,7 +511,7 @@ def test_the_first_layers_can_stay_as_they_are(finished: Project) -> None:
 @pytest.mark.slow
 def test_pictures_grow_while_training_goes_on(finished: Project) -> None:
     """Each size in an equal part of the epochs, and from where it was stopped as if it was not."""
-    columns = ["train_loss", "val_loss", "val_accuracy"]
+    columns = ["train_loss", "val_loss"]
 
     def curves(sizes: str) -> pd.DataFrame:
         finished.springfield("compose", "train.epochs=4", f"train.sizes={sizes}")

@@ -76,7 +76,7 @@ def run(params: "ForecastingParams", paths: Paths, machine: Machine) -> None:
         figures = {
             "forecasts": plots.forecasts_plot(test, values, times, a.window, a.levels),
             "errors": plots.errors_plot(steps),
-            "residuals": plots.residuals_plot(test, times),
+            "residuals": plots.residuals_plot(test, times, a.season),
             "inside": inside.inside_plot(model, values[: test.origins[-1]]),
         }
         for name, figure in figures.items():

@@ -43,7 +43,7 @@ def forecasts_plot(
             pd.Series(found.coming[place], after),
             levels,
         )
-    grid[0].legend(fontsize=7)
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
     for axes in grid[len(chosen) :]:
         axes.set_axis_off()
     return figure
@@ -57,10 +57,11 @@ def errors_plot(steps: pd.DataFrame) -> Figure:
     """
     figure = Figure(figsize=(12, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for column in [name for name in steps.columns if name.endswith("rmse")]:
-        name = column.removesuffix("rmse").replace("_", " ").strip() or "this network"
-        style = {"color": ORANGE, "lw": 2} if column == "rmse" else {"lw": 1}
-        left.plot(steps["step"], steps[column], "o-", ms=3, label=name, **style)
+    left.plot(steps["step"], steps["rmse"], "o-", ms=3, color=ORANGE, lw=2, label="this network")
+    simple = [name for name in steps.columns if name.endswith("_rmse")]
+    for column, colour in zip(simple, (GREY, BLUE, "tab:green"), strict=False):
+        name = column.removesuffix("_rmse").replace("_", " ")
+        left.plot(steps["step"], steps[column], "o-", ms=3, color=colour, lw=1, label=name)
     left.set(title="RMSE by step", xlabel="step ahead")
     left.set_ylim(bottom=0)
     left.legend(fontsize=8)
@@ -73,8 +74,14 @@ def errors_plot(steps: pd.DataFrame) -> Figure:
     return figure
 
 
-def residuals_plot(found: Forecasts, times: pd.DatetimeIndex) -> Figure:
-    """What came minus what was forecast: by time, how often, and whether one tells the next."""
+def residuals_plot(found: Forecasts, times: pd.DatetimeIndex, season: int) -> Figure:
+    """What came minus what was forecast: by time, how often, and whether one tells the next.
+
+    Args:
+        found: the forecasts.
+        times: of the whole series.
+        season: of it, of which two are looked back.
+    """
     errors = found.errors.ravel()
     places = (found.origins[:, None] + np.arange(found.coming.shape[1])).ravel()
     figure = Figure(figsize=(14, 3.6), layout="constrained")
@@ -83,7 +90,7 @@ def residuals_plot(found: Forecasts, times: pd.DatetimeIndex) -> Figure:
     by_time.axhline(0, color=GREY, lw=1)
     by_time.set(title="what came minus the forecast")
     histogram.hist(errors, bins=30, orientation="horizontal", color=BLUE)
-    lags = min(2 * found.coming.shape[1], len(errors) - 1)
+    lags = min(2 * max(season, found.coming.shape[1]), len(errors) - 1)
     centred = errors - errors.mean()
     power = float((centred**2).sum()) or 1.0
     correlations = [float((centred[k:] * centred[:-k]).sum()) / power for k in range(1, lags + 1)]
