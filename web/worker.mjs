@@ -107,7 +107,7 @@ async function start(device, name, file, given) {
   ort.env.wasm.wasmBinary = wasm.bytes;
   ort.env.wasm.numThreads = threads();
   ort.env.logLevel = "fatal";
-  await session?.release(); // of the same file, before its form was filled in
+  await session?.release().catch(() => {}); // of the same file without its form, or of a GPU that failed
   try {
     /** @type {import("onnxruntime-web").InferenceSession.ExecutionProviderConfig} */
     const provider =
