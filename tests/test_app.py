@@ -537,6 +537,7 @@ def test_a_plain_export_of_cifar_100_runs(page: Page, tmp_path: Path) -> None:
     page.locator("#model summary").click()
     page.locator("#device").select_option("wasm")  # what was said of the file stays said
     expect(page.locator("#message")).to_contain_text("looked at again", timeout=PATIENCE)
+    wait(lambda: answers(page)[0]["thing_0"])
     assert probabilities(answers(page)[0]) == pytest.approx(wanted.softmax(1)[0].numpy(), abs=1e-4)
 
 
