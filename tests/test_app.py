@@ -729,14 +729,7 @@ def test_the_progress_bar_is_of_the_page_s_own_style(page: Page) -> None:
 
 
 def test_two_thousand_rows_do_not_hold_up_the_page(page: Page) -> None:
-    page.evaluate(
-        """() => {
-          globalThis.blocked = [];
-          new PerformanceObserver((list) => {
-            blocked.push(...list.getEntries().map(({ duration }) => duration));
-          }).observe({ type: "longtask" });
-        }"""
-    )
+    note_long_tasks(page)
     small = encoded(photo((16, 12)), "PNG")
     page.evaluate(
         """(bytes) => {
@@ -987,14 +980,7 @@ def test_the_keyboard_is_enough(page: Page) -> None:
 
 
 def test_the_page_stays_responsive_while_pictures_are_looked_at(page: Page, tmp_path: Path) -> None:
-    page.evaluate(
-        """() => {
-          globalThis.blocked = [];
-          new PerformanceObserver((list) => {
-            blocked.push(...list.getEntries().map(({ duration }) => duration));
-          }).observe({ type: "longtask" });
-        }"""
-    )
+    note_long_tasks(page)
     files = [tmp_path / f"{number}.jpg" for number in range(4)]
     for number, file in enumerate(files):
         photo((5000, 4000) if number == 0 else (640, 480), number).save(file)
@@ -1243,6 +1229,18 @@ def test_wasm_takes_over_from_a_webgpu_that_fails(gpu_browser: Browser, address:
 
 
 # What it says when things go wrong
+
+
+def note_long_tasks(page: Page) -> None:
+    """Keep the milliseconds of each task that holds up the page in `blocked`."""
+    page.evaluate(
+        """() => {
+          globalThis.blocked = [];
+          new PerformanceObserver((list) => {
+            blocked.push(...list.getEntries().map(({ duration }) => duration));
+          }).observe({ type: "longtask" });
+        }"""
+    )
 
 
 def told(page: Page) -> str:

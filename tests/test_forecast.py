@@ -19,7 +19,6 @@ from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
 from springfield.series.dataset import read_split
 from springfield.series.reading.table import Columns, read_table
-from springfield.stages.forecasting.network import load_checkpoint
 from springfield.stages.forecasting.scores import simple_forecasts
 
 from .conftest import REPOSITORY, STAGES, Project
@@ -238,8 +237,7 @@ def test_the_exported_files_forecast_as_the_evaluation_did(forecast: Paths) -> N
     assert list(table.columns[:4]) == ["id", "group", "score", "observed"]
     sides = read_split(forecast.series, forecast.index, forecast.split)
     origins = [sides.times.index(time) for time in table["id"]]
-    given = np.stack([sides.values[o - 21 : o] for o in origins])
-    coming = np.stack([sides.values[o : o + 7] for o in origins])
+    given, coming = sides.windows(np.array(origins), 21, 7)
     for file in (forecast.onnx, forecast.int8):
         session = onnxruntime.InferenceSession(file)
         quantiles = session.run(None, {"values": given})[0]
@@ -253,20 +251,25 @@ def test_the_exported_files_forecast_as_the_evaluation_did(forecast: Paths) -> N
 
 
 def test_nothing_that_comes_later_is_seen(forecast: Paths, tmp_path: Path) -> None:
-    """Another test side leaves the network as it is, and what follows an origin its forecast."""
+    """Another test side leaves the network, and the forecast of its first week, as they are."""
     table = week(280)
     table.loc[table.index >= 210, "value"] += 1000
-    other = run(tmp_path, table, *TRAINING)
+    other = run(tmp_path, table, *pipeline.STAGES[:6])
     weights, same = (load_file(p.checkpoint / "model.safetensors") for p in (forecast, other))
     assert all(torch.equal(weights[name], same[name]) for name in weights)
-    model, values = load_checkpoint(other.checkpoint), read_split(
-        forecast.series, forecast.index, forecast.split
-    ).values  # fmt: skip
-    for origin in (220, 240):
-        later = values.copy()
-        later[origin:] = 7
-        found = [model(torch.tensor(v[None, origin - 21 : origin])) for v in (values, later)]
-        assert torch.equal(*found)
+    said, changed = (pd.read_csv(p.evaluation / "predictions.csv") for p in (forecast, other))
+    assert said["id"].equals(changed["id"])
+    assert said["forecast"][0] == changed["forecast"][0]
+    assert changed["observed"][0] == pytest.approx(said["observed"][0] + 1000, abs=0.01)
+    assert (changed["forecast"][1:] > said["forecast"][1:] + 500).all()  # which know of it
+    first, moved = (
+        simple_forecasts(v, np.array([210]), 7, 7) for v in both_values(forecast, other)
+    )
+    assert all((first[name] == moved[name]).all() for name in first)
+
+
+def both_values(*paths: Paths) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
+    return [read_split(p.series, p.index, p.split).values.astype(np.float64) for p in paths]
 
 
 def test_the_same_params_give_the_same_forecaster(forecast: Paths, tmp_path: Path) -> None:
@@ -346,6 +349,8 @@ def test_a_csv_of_ones_own_becomes_a_champion(finished: Project, tmp_path: Path)
     (finished.path / "short.csv").write_text(table[:9].to_csv(index=False))
     message = "short.csv has 9 values; a forecast needs 21"
     assert message in finished.springfield("predict", "short.csv", status=1)
+    message = "gone.csv is no file; name a CSV"
+    assert message in finished.springfield("predict", "gone.csv", status=1)
     assert "test, holt winters" in finished.springfield("summary")
     with (finished.path / "data/series.csv").open("a") as file:
         file.write("2024-10-07,120.0\n")

@@ -16,6 +16,8 @@ WITHOUT_OUTPUTS = ("## Photographs", "## Фотографии")
 """Where the part of a notebook starts that is in the repository without outputs: they would show
 CIFAR-10."""
 
+LARGEST = 1_000_000
+"""Bytes of a file in Git."""
 PARTS = {
     "notebooks": ("Introduction", "Theory", "Program", "Conclusions", "Variants", "The report"),
     "ru": ("Введение", "Теория", "Программа", "Выводы", "Варианты", "Отчёт"),
@@ -50,6 +52,7 @@ def test_a_notebook_runs_from_top_to_bottom(notebook: Path, project: Project) ->
 @named(*ENGLISH, *RUSSIAN)
 def test_a_notebook_has_its_outputs_and_no_path_of_a_machine(notebook: Path) -> None:
     text = notebook.read_text()
+    assert len(text) < LARGEST
     found = json.loads(text)["cells"]
     ends = [
         n

@@ -39,8 +39,8 @@ STAGES = {
 
 OWN = ("folder", "series")
 """Experiments with data of one's own."""
-UNITS = {"images": "pixels", "series": "values"}
-"""Of what a network takes in, by the kind of its samples."""
+INPUTS = {"images": "at {} pixels", "series": "of {} values"}
+"""What a network takes in, by the kind of its samples."""
 PANEL = "Stages, in their order"
 app = typer.Typer()
 
@@ -185,8 +185,9 @@ def tags(params: "Params", hashes: dict[str, str], chosen: list[str]) -> dict[st
         told["dvc_exp"] = name
     told["mlflow.runName"] = " ".join([name or params.experiment, *chosen])[:250]
     told["mlflow.note.content"] = markdown(
-        f"Experiment {params.experiment}: {params.model.backbone} of {params.model.input_size} "
-        f"{UNITS[params.task.samples]}, on {params.data.about.title}. "
+        f"Experiment {params.experiment}: {params.model.backbone} "
+        f"{INPUTS[params.task.samples].format(params.model.input_size)}, "
+        f"on {params.data.about.title}. "
         f"Chosen beside it: {', '.join(chosen) or 'nothing'}."
     )
     return told

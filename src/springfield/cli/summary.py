@@ -52,6 +52,8 @@ def summary() -> None:
         metrics = json.loads(PATHS.metrics.read_text())
     except FileNotFoundError as error:
         raise UserError(f"{PATHS.metrics} does not exist; run 'dvc repro' first") from error
+    if "primary" not in metrics:
+        raise UserError(f"{PATHS.metrics} is of an earlier version; run 'dvc repro' first")
     rows, columns = _rows(metrics)
     pictures = columns is CLASSIFIER
     table = Table("", "frames" if pictures else "forecasts", *columns.values())

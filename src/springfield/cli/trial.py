@@ -11,7 +11,6 @@ from typing import Any
 
 import optuna
 import pandas as pd
-import yaml
 from filelock import FileLock
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from optuna.storages import RetryHeartbeatStaleTrialCallback
@@ -28,7 +27,7 @@ from springfield.machine.errors import DivergedError, UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
 from springfield.tracking import run as tracking
-from springfield.tracking.fingerprint import fingerprint
+from springfield.tracking.fingerprint import fingerprint, listed
 from springfield.tracking.logger import RunLogger
 
 BEFORE = pipeline.STAGES[: pipeline.STAGES.index("train")]
@@ -72,7 +71,6 @@ def _made(params: Params) -> dict[str, Path]:
     Raises:
         UserError: they would be made from other data than this workspace has.
     """
-    listed = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
     ours = load(PARAMS)
     found: dict[str, Path] = {}
     needs: list[Any] = [sha256(Paths().raw / "source.json")]
@@ -94,7 +92,7 @@ def _made(params: Params) -> dict[str, Path]:
                     with atomic(place, directory=True) as partial:
                         _link(partial, found)
                         pipeline.run(params, Paths.within(partial), machine(params), name)
-        found |= {out: place / out for out in listed[name]["outs"]}
+        found |= {out: place / out for out in listed(name, WORKSPACE)["outs"]}
     return found
 
 

@@ -46,6 +46,13 @@ class Sides:
             return np.empty(0, np.int64)
         return np.arange(max(there[0], window), there[-1] - horizon + 2, step)
 
+    def windows(
+        self, origins: NDArray[np.int64], window: int, horizon: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What is known at each origin (N x window), and what comes then (N x horizon)."""
+        known = self.values[origins[:, None] + np.arange(-window, 0)]
+        return known, self.values[origins[:, None] + np.arange(horizon)]
+
 
 def read_split(series: Path, index: Path, split: Path) -> Sides:
     """The series and the sides of its values, in the order of time."""

@@ -37,6 +37,8 @@ class Forecaster:
         Raises:
             UserError: it is no such table, or has not enough of values.
         """
+        if not path.is_file():
+            raise UserError(f"{path} is no file; name a CSV")
         series = read_table(path.read_bytes(), path.name, self.columns).series
         series = series[: series.last_valid_index()]
         recent = series.iloc[-self.window :]

@@ -109,7 +109,7 @@ def _forecasts(
     device = next(model.parameters()).device
     network.to(device)
     origins = sides.origins(side, a.window, a.horizon, step)
-    known = np.stack([sides.values[o - a.window : o] for o in origins])
+    known, coming = sides.windows(origins, a.window, a.horizon)
     batches = []
     with torch.inference_mode():
         for start in track(range(0, len(known), BATCH), f"Evaluating {side}"):
@@ -121,8 +121,7 @@ def _forecasts(
             f"the checkpoint gives no numbers for {bad} of {len(origins)} {side} forecasts; train "
             "it again with a lower optimizer.lr or another train.precision"
         )
-    coming = np.stack([sides.values[o : o + a.horizon] for o in origins]).astype(np.float64)
-    return Forecasts(origins, blocks(len(origins)), quantiles, coming)
+    return Forecasts(origins, blocks(len(origins)), quantiles, coming.astype(np.float64))
 
 
 def _factors(model: "Forecaster", sides: "Sides") -> list[float]:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from springfield.scoring.intervals import bootstrap_interval, interval
 
 Values = NDArray[np.float64]
+FITTED = 200
+"""Seasons before the test that Holt-Winters has its weights from, so that it takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def _holt_winters(values: Values, origins: NDArray[np.int64], horizon: int, seas
 
     from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
-    before = values[max(0, origins[0] - 200 * season) : origins[0]]
+    before = values[max(0, origins[0] - FITTED * season) : origins[0]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it did not converge is no reason to stop
         model = ExponentialSmoothing(
