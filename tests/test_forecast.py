@@ -26,7 +26,7 @@ from .conftest import REPOSITORY, STAGES, Project
 EXPERIMENTS = [
     path
     for path in sorted((REPOSITORY / "conf/experiment").glob("*.yaml"))
-    if "/task: forecasting" in path.read_text()
+    if compose([f"experiment={path.stem}"])["task"]["name"] == "forecasting"
 ]
 TRAINING = pipeline.STAGES[:5]
 DAYS = Columns("day", "value", "D", season=7, horizon=7)

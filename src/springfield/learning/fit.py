@@ -191,7 +191,7 @@ def _trainer(learner: Learner, machine: Machine, callbacks: list[Callback]) -> p
             strategy=ddp(learner) if several else "auto",
             plugins=plugins,
             precision="32-true" if params.precision == "auto" else params.precision,
-            benchmark=True,  # cuDNN tries which way is the fastest; sizes do not change
+            benchmark=True,  # cuDNN tries which way is the fastest, anew for each size
             max_epochs=params.epochs,
             limit_train_batches=params.limit_batches,
             accumulate_grad_batches=params.accumulate,

@@ -128,20 +128,19 @@ def serve(content: Site, port: int, *, browser: bool) -> None:
         def send_head(self) -> io.BytesIO | None:
             name = unquote(urlsplit(self.path).path).removeprefix("/") or "index.html"
             try:
-                body, tag = _tagged(content[name])
+                tag, body = _changed(content[name], self.headers.get("If-None-Match"))
             except (KeyError, FileNotFoundError):  # a stage that runs takes its model away
                 self.send_error(HTTPStatus.NOT_FOUND)
                 return None
-            known = self.headers.get("If-None-Match") == tag
-            self.send_response(HTTPStatus.NOT_MODIFIED if known else HTTPStatus.OK)
+            self.send_response(HTTPStatus.NOT_MODIFIED if body is None else HTTPStatus.OK)
             self.send_header("ETag", tag)
             self.send_header("Cache-Control", "no-cache")
-            if not known:
+            if body is not None:
                 kind = CONTENT_TYPES.guess_type(name)[0] or "application/octet-stream"
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            return None if known else io.BytesIO(body)
+            return None if body is None else io.BytesIO(body)
 
         def end_headers(self) -> None:
             for header, value in sent.items():
@@ -176,13 +175,15 @@ def _samples(paths: Paths, *, from_data: bool) -> Samples:
     return (from_data and tested_pictures(paths, classes)) or drawn_pictures(classes)
 
 
-def _tagged(file: Path | bytes) -> tuple[bytes, str]:
-    """The content, and a tag that changes with it."""
+def _changed(file: Path | bytes, known: str | None) -> tuple[str, bytes | None]:
+    """A tag that changes with a file, and its content; None: the tag is known."""
     if isinstance(file, bytes):
-        return file, f'"{hashlib.sha256(file).hexdigest()[:32]}"'
+        tag = f'"{hashlib.sha256(file).hexdigest()[:32]}"'
+        return tag, None if tag == known else file
     with file.open("rb") as opened:
         status = os.fstat(opened.fileno())
-        return opened.read(), f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+        tag = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+        return tag, None if tag == known else opened.read()
 
 
 def _read(file: Path | bytes) -> bytes:
