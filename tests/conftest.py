@@ -1,6 +1,7 @@
 """Projects to run commands in: copies of this repository, with an experiment that takes seconds."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -48,6 +49,19 @@ train: {epochs: 2, batch_size: 16, ema: 0.9}
 evaluate: {baseline: false}
 export: {calibration: 8}
 """
+
+
+def experiments(task: str) -> list[Path]:
+    """The files of a task's experiments, also of those that build on others."""
+
+    def whole(path: Path) -> str:
+        text = path.read_text()
+        bases = re.findall(r"^  - (\w+)$", text, re.MULTILINE)
+        return text + "".join(whole(path.with_stem(base)) for base in bases)
+
+    files = sorted((REPOSITORY / "conf/experiment").glob("*.yaml"))
+    named = {path: re.search(r"/task: (\w+)", whole(path)) for path in files}
+    return [path for path, found in named.items() if (found or ["", "classification"])[1] == task]
 
 
 @dataclass(frozen=True)

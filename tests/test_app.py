@@ -743,18 +743,18 @@ def test_two_thousand_rows_do_not_hold_up_the_page(page: Page) -> None:
         list(small),
     )
     expect(page.locator("#rows tr")).to_have_count(2000, timeout=4 * PATIENCE)
-    ask(page, upload("one more.png", small))
-    worst = []
-    for language in ("ru", "en", "ru", "en"):
-        page.evaluate("blocked.splice(0)")
-        page.locator(f"[data-language={language}]").click()
-        page.wait_for_timeout(600)
-        worst.append(max(page.evaluate("blocked.splice(0)"), default=0))
-    assert min(worst) < 200, worst
-    page.locator("#undo").click()  # one row less
+    for number in range(3):
+        ask(page, upload(f"one more {number}.png", small))
+    changes = [page.locator(f"[data-language={name}]") for name in ("ru", "en", "ru", "en")]
+    for clicks in (changes, 3 * [page.locator("#undo")]):  # each of which takes one row away
+        worst = []
+        for button in clicks:
+            page.evaluate("blocked.splice(0)")
+            button.click()
+            page.wait_for_timeout(600)
+            worst.append(max(page.evaluate("blocked.splice(0)"), default=0))
+        assert min(worst) < 200, worst  # others may hold the machine up
     expect(page.locator("#rows tr")).to_have_count(2000)
-    page.wait_for_timeout(600)
-    assert max(page.evaluate("blocked.splice(0)"), default=0) < 200
 
 
 def test_a_chosen_version_stays_when_the_device_changes(page: Page) -> None:

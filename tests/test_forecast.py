@@ -21,13 +21,9 @@ from springfield.series.dataset import read_split
 from springfield.series.reading.table import Columns, read_table
 from springfield.stages.forecasting.scores import simple_forecasts
 
-from .conftest import REPOSITORY, STAGES, Project
+from .conftest import REPOSITORY, STAGES, Project, experiments
 
-EXPERIMENTS = [
-    path
-    for path in sorted((REPOSITORY / "conf/experiment").glob("*.yaml"))
-    if compose([f"experiment={path.stem}"])["task"]["name"] == "forecasting"
-]
+EXPERIMENTS = experiments("forecasting")
 TRAINING = pipeline.STAGES[:5]
 DAYS = Columns("day", "value", "D", season=7, horizon=7)
 SMALL = [

@@ -39,17 +39,16 @@ from springfield.stages.classification.network import (
 )
 from springfield.stages.classification.params import ClassificationParams
 
-from . import test_classroom, test_forecast
-from .conftest import REPOSITORY, SHARED, Project
+from . import test_classroom
+from .conftest import REPOSITORY, SHARED, Project, experiments
 
 WEIGHTS = SHARED / "weights/inception_v3_imagenet.safetensors"
 
-EXPERIMENTS = sorted(
+EXPERIMENTS = [
     path
-    for path in (REPOSITORY / "conf/experiment").glob("*.yaml")
-    # The others run there, from the download on.
-    if path.stem not in test_classroom.EXPERIMENTS and path not in test_forecast.EXPERIMENTS
-)
+    for path in experiments("classification")
+    if path.stem not in test_classroom.EXPERIMENTS  # which run there, from the download on
+]
 SWITCHES = (
     "optimizer.clip=0",
     "optimizer.layer_decay=0.7",
