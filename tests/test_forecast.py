@@ -264,6 +264,30 @@ def test_nothing_that_comes_later_is_seen(forecast: Paths, tmp_path: Path) -> No
     assert all((first[name] == moved[name]).all() for name in first)
 
 
+def rmse(paths: Paths) -> float:
+    return float(json.loads(paths.metrics.read_text())["test"]["rmse"])
+
+
+def test_a_linear_layer_knows_what_far_values_tell(tmp_path: Path) -> None:
+    """Each value is the one of 17 days ago with its sign changed, and noise of 1."""
+    rng = np.random.default_rng(5)
+    values = rng.normal(0, 2, 600)
+    for day in range(17, len(values)):
+        values[day] = -0.9 * values[day - 17] + rng.normal()
+    table = week(len(values)).assign(value=values.round(3))
+    learnt = ("train.epochs=8", "optimizer.lr=0.02", "model.options.direct=true")
+    found = run(tmp_path, table, *pipeline.STAGES[:6], overrides=learnt)
+    assert rmse(found) < 1.2 < 2 < values[300:].std()
+
+
+def test_a_network_without_smoothing_learns_a_strong_season(tmp_path: Path) -> None:
+    """Whose values are far from those of a season's changes."""
+    alone = ("model.options.seasonal=false", "train.epochs=20", "optimizer.lr=0.02")
+    found = run(tmp_path, week(280, noise=0.1), *pipeline.STAGES[:6], overrides=alone)
+    simple = json.loads(found.metrics.read_text())["baseline"]
+    assert rmse(found) < 0.5 * simple["last_value_rmse"]
+
+
 def both_values(*paths: Paths) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
     return [read_split(p.series, p.index, p.split).values.astype(np.float64) for p in paths]
 

@@ -36,7 +36,7 @@ def inside_plot(model: Forecaster, values: NDArray[np.float64]) -> Figure:
             parts.plot(steps, smooth, "o-", ms=3, color=BLUE, label="smoothing alone")
             newest = float(torch.sigmoid(backbone.smoothing.memory))
             season.set(title=f"the season; {newest:.0%} of the level is the newest value")
-        parts.plot(steps, median, "o-", ms=3, color=ORANGE, label="with the LSTM's correction")
+        parts.plot(steps, median, "o-", ms=3, color=ORANGE, label="with the network's correction")
         hidden, _ = backbone.layers[0](features)
     parts.set(title="the last forecast", xlabel="step ahead")
     parts.legend(fontsize=8)

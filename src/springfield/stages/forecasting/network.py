@@ -30,7 +30,8 @@ class Architecture:
     mean: float
     """Of the series."""
     spread: float
-    """The standard deviation of what the series changes by in a season."""
+    """What values are divided by: a standard deviation, of what the series changes by in a season
+    if smoothing tells the rest, else of the series."""
     drift: float
     """What it changes by in a season, on average."""
     options: dict[str, Any] = field(default_factory=dict)
@@ -88,17 +89,26 @@ class LSTM(nn.Module):
     """Layers of long short-term memory (Hochreiter and Schmidhuber, 1997), all steps at once.
 
     With `seasonal` they correct what `Smoothing` says, from which they start, as in the winner of
-    the M4 competition (Smyl, 2020); without it they have to learn all by themselves.
+    the M4 competition (Smyl, 2020); without it they have to learn all by themselves. With `direct`
+    a linear layer sees the whole window, too (Lai et al., 2018, "LSTNet"; Zeng et al., 2023): what
+    each value of a week ago tells is one weight of it, and far for layers that read step by step.
 
     Args:
         architecture: what to build.
         drop_rate: dropout before the head.
         hidden: units of each layer.
         seasonal: on top of exponential smoothing.
+        direct: with a linear layer beside the others, which starts from nothing.
     """
 
     def __init__(
-        self, architecture: Architecture, drop_rate: float, *, hidden: list[int], seasonal: bool
+        self,
+        architecture: Architecture,
+        drop_rate: float,
+        *,
+        hidden: list[int],
+        seasonal: bool,
+        direct: bool,
     ) -> None:
         super().__init__()
         self.smoothing = Smoothing(architecture) if seasonal else None
@@ -110,9 +120,11 @@ class LSTM(nn.Module):
         self.dropout = nn.Dropout(drop_rate)
         self.shape = (architecture.horizon, len(architecture.quantiles))
         self.head = nn.Linear(hidden[-1], math.prod(self.shape))
-        if seasonal:
-            nn.init.zeros_(self.head.weight)
-            nn.init.zeros_(self.head.bias)
+        self.direct = nn.Linear(architecture.window, architecture.horizon) if direct else None
+        for layer in (self.head if seasonal else None, self.direct):
+            if layer:
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, values: Tensor) -> Tensor:
         """Quantiles (N x horizon x quantiles, ascending) after values (N x window)."""
@@ -126,6 +138,8 @@ class LSTM(nn.Module):
         below, middle, above = found.split((self.shape[1] // 2, 1, self.shape[1] // 2), -1)
         if start is not None:
             middle = middle + start[..., None]
+        if self.direct:
+            middle = middle + self.direct(values - values[:, -1:])[..., None]
         lower = middle - functional.softplus(below).cumsum(-1).flip(-1)
         upper = middle + functional.softplus(above).cumsum(-1)
         return torch.cat([lower, middle, upper], -1)

@@ -108,8 +108,9 @@ def _forecaster(params: "ForecastingParams", known: NDArray[np.float32]) -> "For
             "split.val and split.test leave it more"
         )
     changes = known[model.season :] - known[: -model.season]
-    # A series that repeats itself exactly has no spread of its own.
-    spread = float(changes.std()) or float(known.std()) or 1.0
+    # A series that repeats itself exactly has no spread but its own.
+    unsmoothed = not model.options.get("seasonal")
+    spread = (0.0 if unsmoothed else float(changes.std())) or float(known.std()) or 1.0
     architecture = Architecture(
         model.backbone, model.input_size, model.horizon, model.season, model.levels,
         float(known.mean()), spread, float(changes.mean()), model.options,
