@@ -19,7 +19,8 @@ from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
 from springfield.series.dataset import read_split
 from springfield.series.reading.table import Columns, read_table
-from springfield.stages.forecasting.scores import simple_forecasts
+from springfield.stages.forecasting.network import Architecture, Calibrated, Forecaster
+from springfield.stages.forecasting.scores import SIMPLE, simple_forecasts
 
 from .conftest import REPOSITORY, STAGES, Project, experiments
 
@@ -242,7 +243,7 @@ def test_the_exported_files_forecast_as_the_evaluation_did(forecast: Paths) -> N
         squares = ((quantiles[..., 2] - coming) ** 2).mean(1)
         assert -squares == pytest.approx(table["score"].to_numpy(), rel=0.05, abs=0.05)
     card = forecast.card.read_text()
-    assert "| the last season again |" in card
+    assert all(f"| {name} |" in card for name in SIMPLE.values())
     assert "None" not in card.split("## How to use it")[0]
 
 
@@ -281,9 +282,11 @@ def test_a_linear_layer_knows_what_far_values_tell(tmp_path: Path) -> None:
 
 
 def test_a_network_without_smoothing_learns_a_strong_season(tmp_path: Path) -> None:
-    """Whose values are far from those of a season's changes."""
+    """Which changes little from one to the next, beside its own size."""
+    table = week(280, noise=0.1)
+    table["value"] -= 0.1 * table.index
     alone = ("model.options.seasonal=false", "train.epochs=20", "optimizer.lr=0.02")
-    found = run(tmp_path, week(280, noise=0.1), *pipeline.STAGES[:6], overrides=alone)
+    found = run(tmp_path, table, *pipeline.STAGES[:6], overrides=alone)
     simple = json.loads(found.metrics.read_text())["baseline"]
     assert rmse(found) < 0.5 * simple["last_value_rmse"]
 
@@ -296,6 +299,19 @@ def test_the_same_params_give_the_same_forecaster(forecast: Paths, tmp_path: Pat
     again = run(tmp_path, week(280), *TRAINING)
     weights = [load_file(p.checkpoint / "model.safetensors") for p in (forecast, again)]
     assert all(torch.equal(weights[0][name], tensor) for name, tensor in weights[1].items())
+
+
+def test_each_interval_is_widened_by_its_own_factor() -> None:
+    """And one within the other, also if the narrower one has to grow more."""
+    options = {"hidden": [4], "seasonal": True, "direct": False}
+    architecture = Architecture("lstm", 14, 3, 7, [0.5, 0.8, 0.95], 0.0, 1.0, 0.0, options)
+    model, known = Forecaster(architecture), torch.randn(5, 14)
+    plain, own = (Calibrated(model, f)(known) for f in ([1.0, 1.0, 1.0], [2.0, 0.1, 9.0]))
+    assert (own.diff(dim=-1) >= 0).all()
+    ends, far = ([q[..., [3 - n, 3 + n]] - q[..., [3]] for n in (1, 2, 3)] for q in (plain, own))
+    torch.testing.assert_close(far[0], 2 * ends[0])
+    torch.testing.assert_close(far[1], far[0])  # a tenth of its own would be within the first
+    torch.testing.assert_close(far[2], 9 * ends[2])
 
 
 def test_holt_winters_goes_on_as_the_library_does() -> None:
@@ -371,7 +387,8 @@ def test_a_csv_of_ones_own_becomes_a_champion(finished: Project, tmp_path: Path)
     assert message in finished.springfield("predict", "short.csv", status=1)
     message = "gone.csv is no file; name a CSV"
     assert message in finished.springfield("predict", "gone.csv", status=1)
-    assert "test, holt winters" in finished.springfield("summary")
+    told = finished.springfield("summary")
+    assert all(f"test, {name}" in told for name in SIMPLE.values())
     with (finished.path / "data/series.csv").open("a") as file:
         file.write("2024-10-07,120.0\n")
     assert finished.repro() == STAGES[1:]

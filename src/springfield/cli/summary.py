@@ -16,7 +16,6 @@ CLASSIFIER = {"accuracy": "accuracy", "macro_f1": "macro-F1", "macro_f1_10": "of
 FORECASTER = {"rmse": "RMSE", "mean_rmse": "mean of\neach", "mae": "MAE"}
 PICTURES = "next      make app                             name pictures in the browser"
 SERIES = "next      springfield predict FILE.csv         how a series goes on"
-SIMPLE = ("last_value", "seasonal_naive", "holt_winters")
 FILES = {
     "model": PATHS.onnx,
     "int8": PATHS.int8,
@@ -38,10 +37,12 @@ def _rows(metrics: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str,
         if baseline:
             rows["test, logistic regression on pixels"] = baseline
         return rows, CLASSIFIER
-    for name in SIMPLE:
-        own = {key.removeprefix(f"{name}_"): value for key, value in baseline.items()}
-        if baseline:
-            rows[f"test, {name.replace('_', ' ')}"] = own
+    if baseline:
+        from springfield.stages.forecasting.scores import SIMPLE
+
+        for key, name in SIMPLE.items():
+            own = {score.removeprefix(f"{key}_"): value for score, value in baseline.items()}
+            rows[f"test, {name}"] = own
     return rows, FORECASTER
 
 

@@ -124,9 +124,7 @@ def threshold(
     return float(ordered[good[-1] if len(good) else 0]), False
 
 
-def widening(
-    distances: NDArray[np.float64], level: float, blocks: int, *, least: float = 0.0
-) -> float:
+def widening(distances: NDArray[np.float64], level: float, blocks: int) -> float:
     """By what the half-widths of intervals are multiplied, so that they hold what they promise.
 
     Split conformal prediction (Romano et al., 2019, "Conformalized quantile regression"), with a
@@ -137,8 +135,7 @@ def widening(
         distances: of held-out values from the median, in half-widths of the interval.
         level: the share of values that it promises to hold.
         blocks: how many parts of these values are independent, about.
-        least: the factor of a narrower interval, below which this one cannot be.
     """
     share = min(1.0, level * (1 + 1 / len(distances)))
     unknown = t.ppf((1 + level) / 2, max(1, blocks - 1)) / norm.ppf((1 + level) / 2)
-    return max(least, float(unknown * np.quantile(distances, share, method="higher")))
+    return float(unknown * np.quantile(distances, share, method="higher"))

@@ -9,10 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from springfield.files import atomic, write_json
-from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
-from springfield.machine.progress import console, track
+from springfield.machine.progress import console
 
 if TYPE_CHECKING:
     from springfield.series.dataset import Sides
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from springfield.stages.forecasting.scores import Forecasts
 
 NEEDS = ("seed", "evaluate")
-BATCH = 256
 SIDES = ("val", "train")
 ENOUGH = 20
 """Forecasts of val, none of a value that another one is of, by which intervals can be judged."""
@@ -33,7 +31,7 @@ class EvaluateParams:
     """What is measured beside the network."""
 
     baseline: bool
-    """Also the last value again, the last season again, and Holt-Winters."""
+    """Also simple forecasts: last value, seasonal naive, Holt-Winters."""
 
 
 def run(params: "ForecastingParams", paths: Paths, machine: Machine) -> None:
@@ -49,13 +47,15 @@ def run(params: "ForecastingParams", paths: Paths, machine: Machine) -> None:
     from springfield.series.dataset import read_split
     from springfield.stages.forecasting import inside, plots
     from springfield.stages.forecasting.network import load_checkpoint
-    from springfield.stages.forecasting.scores import simple_forecasts
+    from springfield.stages.forecasting.scores import rolling_forecasts, simple_forecasts
 
     model = load_checkpoint(paths.checkpoint).to(machine.hardware.device)
     a = model.architecture
     sides = read_split(paths.series, paths.index, paths.split)
     factors = _factors(model, sides)
-    val, test = (_forecasts(model, sides, side, factors, a.horizon) for side in ("val", "test"))
+    val, test = (
+        rolling_forecasts(model, sides, side, factors, a.horizon) for side in ("val", "test")
+    )
     values, times = sides.values.astype(np.float64), pd.DatetimeIndex(sides.times)
     known = sides.known().astype(np.float64)
     result = {"val": _scores(val, known, a), "test": _scores(test, known, a)}
@@ -90,57 +90,23 @@ def _write_csv(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")
 
 
-def _forecasts(
-    model: "Forecaster", sides: "Sides", side: str, factors: list[float], step: int
-) -> "Forecasts":
-    """What the network says from the origins of a side.
-
-    Raises:
-        UserError: it gives no numbers, which no score would tell.
-    """
-    import torch
-
-    from springfield.series.dataset import blocks
-    from springfield.stages.forecasting.network import Calibrated
-    from springfield.stages.forecasting.scores import Forecasts
-
-    a = model.architecture
-    network = Calibrated(model, factors).eval()
-    device = next(model.parameters()).device
-    network.to(device)
-    origins = sides.origins(side, a.window, a.horizon, step)
-    known, coming = sides.windows(origins, a.window, a.horizon)
-    batches = []
-    with torch.inference_mode():
-        for start in track(range(0, len(known), BATCH), f"Evaluating {side}"):
-            batch = torch.from_numpy(known[start : start + BATCH]).to(device)
-            batches.append(network(batch).cpu().numpy().astype(np.float64))
-    quantiles = np.concatenate(batches)
-    if bad := int((~np.isfinite(quantiles)).any((1, 2)).sum()):
-        raise UserError(
-            f"the checkpoint gives no numbers for {bad} of {len(origins)} {side} forecasts; train "
-            "it again with a lower optimizer.lr or another train.precision"
-        )
-    return Forecasts(origins, blocks(len(origins)), quantiles, coming.astype(np.float64))
-
-
 def _factors(model: "Forecaster", sides: "Sides") -> list[float]:
     """By what each interval is widened, so that it holds on val what it promises.
 
     Where val has few forecasts, those of train are taken, too, although they were learnt from.
     """
     from springfield.scoring.calibration import widening
+    from springfield.stages.forecasting.scores import rolling_forecasts
 
     a, plain = model.architecture, [1.0] * len(model.architecture.levels)
     blocks = {side: len(sides.origins(side, a.window, a.horizon, a.horizon)) for side in SIDES}
     used = SIDES[:1] if blocks["val"] >= ENOUGH else SIDES
-    found = [_forecasts(model, sides, side, plain, 1) for side in used if blocks[side]]
-    factors: list[float] = []
+    found = [rolling_forecasts(model, sides, side, plain, 1) for side in used if blocks[side]]
+    independent = sum(blocks[side] for side in used)
+    factors = []
     for place, level in enumerate(a.levels):
         distances = np.concatenate([forecasts.distances(place) for forecasts in found])
-        independent = sum(blocks[side] for side in used)
-        least = factors[-1] if factors else 0.0
-        factors.append(widening(distances.ravel(), level, independent, least=least))
+        factors.append(widening(distances.ravel(), level, independent))
     return factors
 
 

@@ -187,6 +187,8 @@ class Forecaster(nn.Module):
 class Calibrated(nn.Module):
     """What is exported: a forecaster whose intervals are as wide as val asks for.
 
+    Each by its own factor; only where a narrower one then reached further, a wider one does, too.
+
     Args:
         forecaster: what to calibrate.
         factors: of the half-widths, a level each.
@@ -203,9 +205,14 @@ class Calibrated(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """Quantiles (N x horizon x quantiles, ascending) after values (N x window)."""
         quantiles = self.forecaster(values)
-        middle = quantiles[..., len(self.factors) // 2, None]
-        widened: Tensor = (quantiles - middle) * self.factors + middle
-        return widened
+        median = len(self.factors) // 2
+        middle = quantiles[..., median, None]
+        widened = list(((quantiles - middle) * self.factors + middle).unbind(-1))
+        for place in range(2, median + 1):
+            low, high = median - place, median + place
+            widened[low] = torch.minimum(widened[low], widened[low + 1])
+            widened[high] = torch.maximum(widened[high], widened[high - 1])
+        return torch.stack(widened, -1)
 
 
 def load_checkpoint(folder: Path) -> Forecaster:

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from springfield.series.drawing.plots import BLUE, GREY, ORANGE, forecast
-from springfield.stages.forecasting.scores import Forecasts
+from springfield.stages.forecasting.scores import SIMPLE, Forecasts
 
 SHOWN = 6
 """Forecasts in their picture."""
@@ -60,7 +60,7 @@ def errors_plot(steps: pd.DataFrame) -> Figure:
     left.plot(steps["step"], steps["rmse"], "o-", ms=3, color=ORANGE, lw=2, label="this network")
     simple = [name for name in steps.columns if name.endswith("_rmse")]
     for column, colour in zip(simple, (GREY, BLUE, "tab:green"), strict=False):
-        name = column.removesuffix("_rmse").replace("_", " ")
+        name = SIMPLE[column.removesuffix("_rmse")]
         left.plot(steps["step"], steps[column], "o-", ms=3, color=colour, lw=1, label=name)
     left.set(title="RMSE by step", xlabel="step ahead")
     left.set_ylim(bottom=0)

@@ -1,14 +1,27 @@
 """Scores of forecasts, and of the simple ones that they must beat."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from springfield.machine.errors import UserError
+from springfield.machine.progress import track
 from springfield.scoring.intervals import bootstrap_interval, interval
 
+if TYPE_CHECKING:
+    from springfield.series.dataset import Sides
+    from springfield.stages.forecasting.network import Forecaster
+
 Values = NDArray[np.float64]
+BATCH = 256
+SIMPLE = {
+    "last_value": "last value",
+    "seasonal_naive": "seasonal naive",
+    "holt_winters": "Holt-Winters",
+}
+"""Simple forecasts, and how they are called wherever a person reads of them."""
 FITTED = 200
 """Seasons before the test that Holt-Winters has its weights from, so that it takes seconds."""
 
@@ -51,6 +64,45 @@ class Forecasts:
         return np.asarray((low <= self.coming) & (self.coming <= high))
 
 
+def rolling_forecasts(
+    model: "Forecaster", sides: "Sides", side: str, factors: list[float], step: int
+) -> Forecasts:
+    """What a network says from the origins of a side.
+
+    Args:
+        model: the forecaster.
+        sides: a series and its split.
+        side: of the split.
+        factors: by which its intervals are widened, a level each.
+        step: from one origin to the next.
+
+    Raises:
+        UserError: it gives no numbers, which no score would tell.
+    """
+    import torch
+
+    from springfield.series.dataset import blocks
+    from springfield.stages.forecasting.network import Calibrated
+
+    a = model.architecture
+    device = next(model.parameters()).device
+    network = Calibrated(model, factors).eval().to(device)
+    origins = sides.origins(side, a.window, a.horizon, step)
+    known, coming = sides.windows(origins, a.window, a.horizon)
+    batches = []
+    with torch.inference_mode():
+        for start in track(range(0, len(known), BATCH), f"Evaluating {side}"):
+            batch = torch.from_numpy(known[start : start + BATCH]).to(device)
+            batches.append(network(batch).cpu().numpy().astype(np.float64))
+    quantiles = np.concatenate(batches)
+    if bad := int((~np.isfinite(quantiles)).any((1, 2)).sum()):
+        raise UserError(
+            f"the checkpoint gives no numbers for {bad} of {len(origins)} {side} forecasts; train "
+            "it again with a lower optimizer.lr or another train.precision"
+        )
+    return Forecasts(origins, blocks(len(origins)), quantiles, coming.astype(np.float64))
+
+
 def scores(found: Forecasts, known: Values, season: int) -> dict[str, Any]:
     """RMSE, MAE, MASE over all origins and steps, with 95 % intervals by blocks.
 
@@ -89,7 +141,7 @@ def coverage(found: Forecasts, levels: list[float]) -> dict[str, float]:
 def simple_forecasts(
     values: Values, origins: NDArray[np.int64], horizon: int, season: int
 ) -> dict[str, Values]:
-    """The last value again, the last season again, and Holt-Winters: N x horizon each.
+    """Those of `SIMPLE`, N x horizon each: the last value again, and the last season again.
 
     Holt-Winters (Winters, 1960; additive) has its weights from before the first origin; from each
     origin it knows all that came before.
