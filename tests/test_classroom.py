@@ -8,7 +8,10 @@ import shutil
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import matplotlib.image
 import numpy as np
@@ -22,7 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
 from mlflow.tracking import MlflowClient
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from springfield import pipeline
 from springfield.config import compose, load
@@ -32,7 +35,13 @@ from springfield.images.store import ImageStore
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
+from springfield.sampling.batches import PADDING
 from springfield.stages.classification import inside
+from springfield.stages.classification.learner import (
+    LOSSES,
+    ClassificationLearner,
+    squared_error,
+)
 from springfield.stages.classification.network import Architecture, Classifier, load_checkpoint
 from springfield.stages.classification.params import ClassificationParams
 
@@ -316,6 +325,137 @@ def test_each_optimizer_learns_with_the_rate_of_its_file(
     pipeline.run(params, Paths.within(augmented), machine, "train")
     losses = pd.read_csv(augmented / "reports/train/metrics.csv")["train_loss"]
     assert losses.iloc[-1] < 0.6 * losses.iloc[0]
+
+
+ONE_BATCH = (
+    "train.batch_size=228", "train.ema=0", "model.drop_rate=0", "augment=none",
+    "optimizer=sgd_plain", "optimizer.warmup=0", "optimizer.lr=0.1", "optimizer.weight_decay=0",
+)  # fmt: skip
+"""An epoch is one step, of all 228 pictures."""
+
+
+@pytest.fixture(scope="module")
+def weights_after(classroom: Path, augmented: Path) -> Callable[..., dict[str, Tensor]]:
+    """Trains in single steps; the weights at the end."""
+
+    @cache
+    def train(*overrides: str) -> dict[str, Tensor]:
+        choice = ("experiment=mnist", *SMALL, *ONE_BATCH, *overrides)
+        params = chosen(classroom, augmented, *choice)
+        machine = Machine(params.hardware, classroom, "mirror", augmented / ".springfield")
+        pipeline.run(params, Paths.within(augmented), machine, "train")
+        model = load_checkpoint(augmented / "models/checkpoint")
+        return {name: value.detach() for name, value in model.named_parameters()}
+
+    return train
+
+
+def test_penalties_are_those_of_a_textbook(
+    weights_after: Callable[..., dict[str, Tensor]],
+) -> None:
+    """L1 pulls each weight by a constant, L2 in proportion to it, the elastic net by both."""
+    start, plain = weights_after("optimizer.lr=0"), weights_after()
+    lasso = weights_after("optimizer.l1=0.3")
+    elastic = weights_after("optimizer.l1=0.3", "optimizer.weight_decay=0.2")
+    for name, before in start.items():
+        assert not torch.equal(plain[name], before)
+        sign, itself = (torch.zeros(()),) * 2 if before.ndim == 1 else (before.sign(), before)
+        by_hand = {"lasso": -0.1 * 0.3 * sign, "elastic": -0.1 * (0.3 * sign + 0.2 * itself)}
+        torch.testing.assert_close(lasso[name] - plain[name], by_hand["lasso"] + 0 * before)
+        torch.testing.assert_close(elastic[name] - plain[name], by_hand["elastic"] + 0 * before)
+
+
+def test_momentum_keeps_a_share_of_the_last_step(
+    weights_after: Callable[..., dict[str, Tensor]],
+) -> None:
+    start, first = weights_after("optimizer.lr=0"), weights_after()
+    without, heavy = (
+        weights_after("train.epochs=2", f"optimizer.momentum={share}") for share in (0, 0.5)
+    )
+    for name, before in start.items():
+        torch.testing.assert_close(
+            heavy[name] - without[name], 0.5 * (first[name] - before), rtol=1e-3, atol=1e-7
+        )
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (("optimizer=adam", "optimizer.momentum=0.5"), "optimizer.momentum: adam takes none; set"),
+        (("optimizer=sgd", "optimizer.momentum=0"), "optimizer: sgd: Nesterov momentum requires"),
+    ],
+)
+def test_a_momentum_that_an_optimizer_cannot_have_is_refused(
+    choice: tuple[str], message: str, weights_after: Callable[..., dict[str, Tensor]]
+) -> None:
+    with pytest.raises(UserError, match=message):
+        weights_after(*choice)
+
+
+def learner(loss: Literal["hinge", "squared_error"]) -> ClassificationLearner:
+    torch.manual_seed(0)
+    train = replace(stage.PARAMS.train, loss=loss, label_smoothing=0.0)
+    model = classifier("small_cnn_mnist").eval()
+    return ClassificationLearner(model, stage.PARAMS.optimizer, train, seed=1)
+
+
+def hinge(logits: NDArray[np.float64], label: int) -> float:
+    """How much less than 1 the right logit is above each other one, over all classes."""
+    others = [1 - logits[label] + other for k, other in enumerate(logits) if k != label]
+    return float(sum(max(0, by) for by in others) / len(logits))
+
+
+def brier(logits: NDArray[np.float64], label: int) -> float:
+    probabilities = np.exp(logits) / np.exp(logits).sum()
+    return float(np.mean((probabilities - np.eye(len(logits))[label]) ** 2))
+
+
+@pytest.mark.parametrize(("loss", "by_hand"), [("hinge", hinge), ("squared_error", brier)])
+def test_losses_are_those_of_a_textbook(
+    loss: Literal["hinge", "squared_error"], by_hand: Callable[[NDArray[np.float64], int], float]
+) -> None:
+    """In training and on val, where what only fills a batch does not count."""
+    learns = learner(loss)
+    images = torch.randint(0, 256, (4, 28, 28, 3), dtype=torch.uint8)
+    labels = [3, 0, 9, 3]
+    with torch.no_grad():
+        for parameter in learns.model.backbone.head.parameters():
+            parameter.mul_(20)  # so that hinges are on both sides of 0
+        logits = learns.model.logits(images.permute(0, 3, 1, 2)).double().numpy()
+        expected = [by_hand(row, label) for row, label in zip(logits, labels, strict=True)]
+        found = learns.means((images, torch.tensor(labels)))["loss"]
+        assert found.item() == pytest.approx(np.mean(expected), rel=1e-5)
+        learns.validation_step((images, torch.tensor([*labels[:3], PADDING])), 0)
+    assert learns.val_loss.compute().item() == pytest.approx(np.mean(expected[:3]), rel=1e-5)
+
+
+def test_squared_error_takes_smoothed_and_mixed_labels() -> None:
+    logits = torch.tensor([[2.0, 0.0, -1.0]])
+    smoothed = squared_error(logits, torch.tensor([0]), label_smoothing=0.3)
+    mixed = squared_error(logits, torch.tensor([[0.8, 0.1, 0.1]]))
+    assert smoothed.item() == pytest.approx(mixed.item())
+    by_hand = ((logits.softmax(1) - torch.tensor([0.8, 0.1, 0.1])) ** 2).mean()
+    assert mixed.item() == pytest.approx(by_hand.item())
+
+
+@pytest.mark.parametrize("other", ["label_smoothing=0.1", "mixup=0.2", "cutmix=1.0"])
+def test_a_hinge_takes_labels_as_they_are(other: str, classroom: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"train\.loss=hinge needs labels as they are; set train.lab"
+    ):
+        chosen(classroom, tmp_path, "experiment=mnist", "train.loss=hinge", f"train.{other}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", LOSSES)
+def test_each_loss_learns(loss: str, weights_after: Callable[..., object], augmented: Path) -> None:
+    longer = ("train.epochs=6", "train.batch_size=20", "optimizer=adam", "optimizer.lr=2e-3")
+    weights_after(f"train.loss={loss}", *longer)
+    curves = pd.read_csv(augmented / "reports/train/metrics.csv")
+    assert curves["train_loss"].iloc[-1] < 0.6 * curves["train_loss"].iloc[0]
+    assert curves["train_accuracy"].iloc[-1] > 0.7
+    ratio = curves["val_loss"].iloc[-1] / curves["train_loss"].iloc[-1]
+    assert 0.1 < ratio < 10, "of the same kind"
 
 
 IDX_LAYOUTS = [

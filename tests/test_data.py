@@ -19,6 +19,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from springfield.config import compose, load
 from springfield.images.dataset import Frames, read_split
 from springfield.images.reading.archives import labelled
 from springfield.images.reading.formats import Layout
@@ -30,6 +31,7 @@ from springfield.sampling.batches import Batches, loader
 from springfield.sources.cast import CAST
 from springfield.sources.sample import draw_sample
 from springfield.stages.classification.augment import AugmentParams, OfflineParams
+from springfield.stages.classification.params import ClassificationParams
 from springfield.stages.classification.prepare import PrepareParams
 from springfield.stages.split import SplitParams, Strategy, near_duplicates
 
@@ -40,7 +42,9 @@ CROP: list[dict[str, Any]] = [
     {"name": "HorizontalFlip", "p": 0.5},
     {"name": "RandomResizedCrop", "scale": [0.5, 1.0]},
 ]
-GROUPED = SplitParams(Strategy.grouped, val=0.15, test=0.15, distance=10, max_per_class=None)
+GROUPED = SplitParams(
+    Strategy.grouped, val=0.15, test=0.15, distance=10, max_per_class=None, classes=[]
+)
 PREPARE = PrepareParams(shorter_side=320, max_refused=0.01)
 FOLDERS = Layout(r"(?P<class>[^/]+)/[^/]+$")
 
@@ -179,6 +183,61 @@ def test_an_official_test_set_is_the_test_side_or_kept_apart(
     apart = sides["official_test"]
     assert (classes, len(apart.ids), set(apart.labels)) == (["a", "b"], 10, {0})
     assert report_of(tmp_path)["official_test"]["frames"] == 10
+
+
+def test_some_classes_of_a_set_keep_its_official_split(tmp_path: Path) -> None:
+    files = {
+        f"{side}/{c}/{i}.png": picture(1000 * (side == "test") + 100 * number + i)
+        for side in ("train", "test")
+        for number, c in enumerate(("apple", "beaver", "cattle"))
+        for i in range(10)
+    }
+    paths = Paths.within(tmp_path)
+    make_zip(paths.raw / "set.zip", files)
+    layouts = [Layout("^test/(?P<class>[^/]+)/", "test"), Layout("^train/(?P<class>[^/]+)/")]
+    stage.prepare(PREPARE, layouts, paths)
+    some = replace(GROUPED, strategy=Strategy.official, classes=["cattle", "apple"])
+    frames = split_in(paths, some, 1, tmp_path)
+    assert set(frames["class"]) == {"apple", "cattle"}
+    assert Counter(frames["official_split"]) == {"": 20, "test": 20}
+    assert set(frames.loc[frames["official_split"] == "test", "split"]) == {"test"}
+    classes, sides = read_split(paths.index, paths.split)
+    assert (classes, len(sides["test"].ids)) == (["apple", "cattle"], 20)
+    assert [row["class"] for row in report_of(tmp_path)["classes"]] == classes
+    split_in(paths, replace(some, strategy=Strategy.grouped), 1, tmp_path)
+    assert len(read_split(paths.index, paths.split)[1]["official_test"].ids) == 20
+
+
+def test_classes_that_a_set_has_not_are_named_with_near_ones(sample: Paths, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no class 'ada_quil'; near it: ada_quill$"):
+        split_in(sample, replace(GROUPED, classes=["june_marsh", "ada_quil"]), 1, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "files", "found"),
+    [
+        (
+            "caltech101",
+            ["101_ObjectCategories/ant/1.png", "101_ObjectCategories/BACKGROUND_Google/2.png"],
+            [("ant", "")],
+        ),
+        (
+            "linnaeus5",
+            ["linnaeus5/Linnaeus 5 32X32/test/dog/1.png", "linnaeus5/train/other/1.png"],
+            [("dog", "test"), ("other", "")],
+        ),
+    ],
+)
+def test_published_folders_of_classes_are_a_file_each(
+    data: str, files: list[str], found: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    """Clutter is no class, and a test folder is the set's own test."""
+    compose(REPOSITORY, tmp_path / "params.yaml", ["experiment=folder", f"data={data}"])
+    params = load(tmp_path / "params.yaml")
+    assert isinstance(params, ClassificationParams)
+    archive = make_zip(tmp_path / "set.zip", {name: picture(n) for n, name in enumerate(files)})
+    items = [item for item in labelled(archive, params.data.layout) if item]
+    assert [(item.label, item.official_split) for item in items] == found
 
 
 def test_a_set_without_a_test_set_of_its_own_is_told_so(sample: Paths, tmp_path: Path) -> None:

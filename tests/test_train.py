@@ -51,6 +51,7 @@ EXPERIMENTS = [
 ]
 SWITCHES = (
     "optimizer.clip=0",
+    "optimizer.l1=0.01",
     "optimizer.layer_decay=0.7",
     "optimizer.warmup=0.5",
     "optimizer.weight_decay=0",
@@ -60,6 +61,7 @@ SWITCHES = (
     "train.head_epochs=1",
     "train.label_smoothing=0",
     "train.limit_batches=0.5",
+    "train.loss=squared_error",
     "train.mixup=0.4",
     "augment.online=[]",
 )

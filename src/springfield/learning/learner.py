@@ -14,6 +14,7 @@ from timm.models import group_modules
 from timm.optim import (
     create_optimizer_v2,
     get_optimizer_class,
+    get_optimizer_info,
     list_optimizers,
     param_groups_layer_decay,
     param_groups_weight_decay,
@@ -125,7 +126,12 @@ class Learner(pl.LightningModule):
         self.first_bad = torch.where(is_first, batch_idx, self.first_bad)
         for name, value in means.items():
             self.sums[name] = self.sums.get(name, 0) + value.detach()
-        return loss
+        return loss + self._l1() if self.optimizer.l1 else loss
+
+    def _l1(self) -> Tensor:
+        """The penalty of the weights that learn, of those that weight decay concerns, too."""
+        weights = (w for w in self.model.backbone.parameters() if w.requires_grad and w.ndim > 1)
+        return self.optimizer.l1 * torch.stack([weight.abs().sum() for weight in weights]).sum()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Stop when the loss is no number any more; log its mean at the end of the epoch.
@@ -171,7 +177,7 @@ class Learner(pl.LightningModule):
         """Layer-wise rates (as in BEiT), linear warm-up and cosine decay by step.
 
         Raises:
-            UserError: no such optimiser.
+            UserError: no such optimiser, or it takes no such momentum.
         """
         chosen = self.optimizer
         backbone, decay = self.model.backbone, chosen.weight_decay
@@ -181,11 +187,20 @@ class Learner(pl.LightningModule):
             groups = param_groups_weight_decay(backbone, decay)
         for group in groups:
             group["lr"] = chosen.lr * group.pop("lr_scale", 1.0)
+        options: dict[str, Any] = {}
+        kind = _optimizer_class(chosen.name)
+        if chosen.momentum is not None:
+            if not get_optimizer_info(chosen.name).has_momentum:
+                raise UserError(f"optimizer.momentum: {chosen.name} takes none; set it to null")
+            options["momentum"] = chosen.momentum
         # On CPUs a fused step takes a quarter of the time. With a scaled loss it cannot be clipped.
-        can = "fused" in inspect.signature(_optimizer_class(chosen.name)).parameters
-        scaled = self.trainer.precision == "16-mixed"
-        fused: dict[str, Any] = {"fused": True} if can and not scaled else {}
-        optimizer = create_optimizer_v2(groups, chosen.name, lr=chosen.lr, **fused)
+        can = "fused" in inspect.signature(kind).parameters
+        if can and self.trainer.precision != "16-mixed":
+            options["fused"] = True
+        try:
+            optimizer = create_optimizer_v2(groups, chosen.name, lr=chosen.lr, **options)
+        except ValueError as error:
+            raise UserError(f"optimizer: {chosen.name}: {error}") from error
         steps = int(self.trainer.estimated_stepping_batches)
         warmup = max(1, round(chosen.warmup * steps))
 

@@ -14,7 +14,12 @@ class OptimizerParams:
     """An optimiser of timm."""
     lr: NonNegativeFloat
     """For the head; earlier layers have less."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None
+    """Share of the last step that the next one keeps, of SGD and its like; null: timm's own."""
     weight_decay: NonNegativeFloat
+    l1: NonNegativeFloat
+    """Of the sum of all weights without their signs, added to the loss (Tibshirani, 1996); biases
+    and norms apart, as for weight decay. With both it is the elastic net (Zou and Hastie, 2005)."""
     layer_decay: Annotated[float, Field(gt=0, le=1)]
     """Factor of the rate from each layer to the one before it; 1: the same rate everywhere."""
     warmup: Annotated[float, Field(ge=0, lt=1)]

@@ -1,5 +1,6 @@
 """Stage split: train, val and test with no near-duplicate frame on both sides."""
 
+import difflib
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
@@ -60,8 +61,12 @@ class SplitParams:
     """Frames whose 64-bit perceptual hashes differ in at most so many bits are near-duplicates."""
     max_per_class: Annotated[int, Field(ge=3)] | None
     """Use at most so many frames of a class, drawn at random; none: all."""
+    classes: list[str]
+    """Use these classes only, two or more; none: all. Frames of the others are on no side."""
 
     def __post_init__(self) -> None:
+        if len(set(self.classes)) == 1:
+            raise UserError("split.classes names one class; name two or more, or none for all")
         if self.val + self.test >= 1:
             raise UserError(f"split.val={self.val} and split.test={self.test} leave no train frame")
 
@@ -183,14 +188,17 @@ def _by_groups(chosen: SplitParams, seed: int, paths: Paths) -> None:
     The frames of an official test set are on the side test if the strategy is official; else
     they are on none, and evaluate reports them apart.
 
-    Writes: the table `id,split,group`, without the frames left out by `max_per_class`; a report of
-    counts, groups, and near-duplicate pairs across the split.
+    Writes: the table `id,split,group`, without what `max_per_class` and `classes` leave out; a
+    report of counts, groups, and near-duplicate pairs across the split.
 
     Raises:
-        UserError: a side gets no frame, or there is no official test set.
+        UserError: a side gets no frame, there is no official test set, or no such class.
     """
     text = {"id": str, "class": str, "source": str, "phash": str, "official_split": str}
     frames = pd.read_csv(paths.index, dtype=text, keep_default_na=False)
+    if chosen.classes:
+        _check_classes(chosen.classes, frames["class"].unique().tolist())
+        frames = frames[frames["class"].isin(chosen.classes)].reset_index(drop=True)
     # Frames of one hash count as one, so that a thousand blank ones are not half a million pairs.
     hashes, position = np.unique(
         np.array([int(value, 16) for value in frames["phash"]], np.uint64), return_inverse=True
@@ -213,6 +221,15 @@ def _by_groups(chosen: SplitParams, seed: int, paths: Paths) -> None:
         sided[["id", "split", "group"]].to_csv(partial, index=False, lineterminator="\n")
     report = {"strategy": chosen.strategy.value} | _report(frames, position, pairs)
     write_json(paths.split_report, report)
+
+
+def _check_classes(chosen: list[str], known: list[str]) -> None:
+    for name in chosen:
+        if name not in known:
+            near = difflib.get_close_matches(name, known) or sorted(known)[:3]
+            raise UserError(
+                f"split.classes: the data has no class '{name}'; near it: {', '.join(near)}"
+            )
 
 
 def _sides(frames: pd.DataFrame, params: SplitParams, rng: np.random.Generator) -> pd.Series:

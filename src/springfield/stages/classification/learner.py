@@ -1,5 +1,7 @@
 """How a classifier learns: its losses, and the scores by which its epochs are compared."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -14,8 +16,34 @@ from springfield.stages.classification.network import Classifier
 from springfield.stages.classification.train import ClassifierTrainParams
 
 
+def squared_error(
+    logits: Tensor, labels: Tensor, label_smoothing: float = 0.0, reduction: str = "mean"
+) -> Tensor:
+    """Of probabilities, the mean over classes; as PyTorch's losses are called.
+
+    Args:
+        logits: N x classes.
+        labels: their numbers (N), or their probabilities (N x classes).
+        label_smoothing: share of the label that all classes get alike.
+        reduction: `mean`, or `none` for one of each sample (N).
+    """
+    classes = logits.shape[1]
+    one_hot = labels if labels.is_floating_point() else functional.one_hot(labels, classes)
+    targets = (1 - label_smoothing) * one_hot + label_smoothing / classes
+    errors = (logits.softmax(1) - targets).square().mean(1)
+    return errors.mean() if reduction == "mean" else errors
+
+
+LOSSES: dict[str, Callable[..., Tensor]] = {
+    "cross_entropy": functional.cross_entropy,
+    "hinge": functional.multi_margin_loss,
+    "squared_error": squared_error,
+}
+"""By `train.loss`."""
+
+
 class ClassificationLearner(Learner):
-    """Cross-entropy with label smoothing, mixup (Zhang et al., 2018), cutmix (Yun et al., 2019).
+    """The chosen loss, with label smoothing, mixup (Zhang et al., 2018), cutmix (Yun et al., 2019).
 
     Args:
         model: what to train.
@@ -48,7 +76,7 @@ class ClassificationLearner(Learner):
         self.mix = v2.RandomChoice(mixes) if mixes else None
 
     def means(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """Accuracy and cross-entropy, also of the auxiliary head (Szegedy et al., 2015).
+        """Accuracy and loss, also of the auxiliary head (Szegedy et al., 2015).
 
         Of mixed pictures the larger part counts as the right answer.
         """
@@ -57,10 +85,9 @@ class ClassificationLearner(Learner):
         if self.mix:
             pixels, labels = self.mix(pixels, labels)
         heads = self.model.heads(pixels)
-        loss, *auxiliary = (
-            functional.cross_entropy(logits, labels, label_smoothing=self.params.label_smoothing)
-            for logits in heads
-        )
+        smoothing = self.params.label_smoothing
+        given = {"label_smoothing": smoothing} if smoothing else {}  # which hinge does not take
+        loss, *auxiliary = (LOSSES[self.params.loss](logits, labels, **given) for logits in heads)
         for other in auxiliary:
             loss = loss + self.params.auxiliary * other
         right = labels.argmax(1) if self.mix else labels
@@ -70,7 +97,8 @@ class ClassificationLearner(Learner):
         """Count a batch, without the frames that only fill it."""
         images, labels = batch
         logits = self.model.logits(images.permute(0, 3, 1, 2)).float()
-        losses = functional.cross_entropy(logits, labels, ignore_index=PADDING, reduction="none")
+        of_any = labels.clamp(min=0)  # losses know no padding, which weighs nothing
+        losses = LOSSES[self.params.loss](logits, of_any, reduction="none")
         self.val_loss.update(losses, (labels != PADDING).float())
         self.val_metrics.update(logits, labels)
         right = (logits.argmax(1) == labels).float()

@@ -4,7 +4,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -56,6 +56,9 @@ class ModelParams:
 class ClassifierTrainParams(TrainParams):
     """What only classifiers have."""
 
+    loss: Literal["cross_entropy", "hinge", "squared_error"]
+    """Cross-entropy; multiclass hinge, of logits with a margin of 1 (Weston and Watkins, 1999); or
+    the mean squared error of probabilities (Brier, 1950)."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     mixup: NonNegativeFloat
     """Alpha of the Beta distribution by which pictures are mixed; 0: never."""
@@ -69,6 +72,13 @@ class ClassifierTrainParams(TrainParams):
     picture does (Touvron et al., 2019), and a network may begin small (Tan and Le, 2021)."""
     balance: Annotated[float, Field(ge=0, le=1)]
     """0: each frame once an epoch; 1: each class as often as the others; between: between."""
+
+    def __post_init__(self) -> None:
+        if self.loss == "hinge" and (self.label_smoothing or self.mixup or self.cutmix):
+            raise UserError(
+                "train.loss=hinge needs labels as they are; set train.label_smoothing, train.mixup "
+                "and train.cutmix to 0"
+            )
 
 
 def run(params: "Params", paths: Paths, machine: Machine) -> None:
