@@ -192,6 +192,13 @@ def test_the_courseworks_cifar_network_looks_at_crops() -> None:
     assert len(torch.unique(answers.round(decimals=4), dim=0)) > 20
 
 
+def test_the_courseworks_distortions_have_its_ranges(classroom: Path, tmp_path: Path) -> None:
+    flip, colours = chosen(classroom, tmp_path, "experiment=cifar10").augment.online
+    assert flip == {"name": "HorizontalFlip", "p": 0.5}
+    ranges = {"brightness": 0.2, "contrast": [0.3, 1.0], "saturation": [0.0, 2.0], "hue": 0.05}
+    assert colours == {"name": "ColorJitter", "p": 1.0, **ranges}
+
+
 def test_the_deep_network_starts_at_full_resolution_and_takes_any_size() -> None:
     model = classifier("small_cnn_deep").eval()
     layers = inside.convolutions(model)

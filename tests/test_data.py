@@ -213,6 +213,13 @@ def test_classes_that_a_set_has_not_are_named_with_near_ones(sample: Paths, tmp_
         split_in(sample, replace(GROUPED, classes=["june_marsh", "ada_quil"]), 1, tmp_path)
 
 
+def test_frames_with_boxes_are_of_several_classes(with_official: Paths, tmp_path: Path) -> None:
+    index = with_official.index
+    pd.read_csv(index).assign(boxes="").to_csv(index, index=False)
+    with pytest.raises(UserError, match=r"split\.classes: a frame with boxes shows several"):
+        split_in(with_official, replace(GROUPED, classes=["a", "b"]), 1, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("data", "files", "found"),
     [

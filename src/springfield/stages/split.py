@@ -197,6 +197,8 @@ def _by_groups(chosen: SplitParams, seed: int, paths: Paths) -> None:
     text = {"id": str, "class": str, "source": str, "phash": str, "official_split": str}
     frames = pd.read_csv(paths.index, dtype=text, keep_default_na=False)
     if chosen.classes:
+        if "boxes" in frames:
+            raise UserError("split.classes: a frame with boxes shows several classes; set it to []")
         _check_classes(chosen.classes, frames["class"].unique().tolist())
         frames = frames[frames["class"].isin(chosen.classes)].reset_index(drop=True)
     # Frames of one hash count as one, so that a thousand blank ones are not half a million pairs.
