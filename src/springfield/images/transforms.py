@@ -2,6 +2,8 @@
 
 import inspect
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import albumentations
@@ -9,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from springfield.machine.errors import UserError
+
+VISIBLE = 0.3
+"""Share of a box that must be left of it."""
 
 
 class Augmentation:
@@ -19,21 +24,58 @@ class Augmentation:
     Args:
         transforms: albumentations transforms, each with its `name` and arguments.
         size: side in pixels of what those transforms give that choose a size.
+        boxed: whether images come with boxes.
 
     Raises:
-        UserError: an unknown transform, or arguments that it does not take.
+        UserError: an unknown transform, arguments that it does not take, or one that cannot take
+            boxes along.
     """
 
-    def __init__(self, transforms: list[dict[str, Any]], size: int) -> None:
-        self.compose = albumentations.Compose(
-            [_build(dict(arguments), size) for arguments in transforms]
+    def __init__(self, transforms: list[dict[str, Any]], size: int, *, boxed: bool = False) -> None:
+        boxes = albumentations.BboxParams(
+            "pascal_voc", ["labels"], min_visibility=VISIBLE, clip=True
         )
+        with _refusals("augment"):
+            self.compose = albumentations.Compose(
+                [_build(dict(arguments), size) for arguments in transforms],
+                bbox_params=boxes if boxed else None,
+            )
 
     def __call__(self, image: NDArray[np.uint8], *seeds: int) -> NDArray[np.uint8]:
         """Augment an RGB image (H x W x 3, uint8)."""
-        seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
-        self.compose.set_random_seed(seed)
+        self._seed(*seeds)
         return np.asarray(self.compose(image=image)["image"], np.uint8)
+
+    def with_boxes(
+        self,
+        image: NDArray[np.uint8],
+        boxes: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        *seeds: int,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]:
+        """Augment an image with its boxes (n x 4, x1 y1 x2 y2 in pixels) and their labels (n).
+
+        Boxes of which less than `VISIBLE` is left in sight are dropped.
+        """
+        self._seed(*seeds)
+        found = self.compose(image=image, bboxes=boxes, labels=labels)
+        corners = np.asarray(found["bboxes"], np.float32).reshape(-1, 4)
+        kept = np.asarray(found["labels"], np.int64)
+        return np.asarray(found["image"], np.uint8), corners, kept
+
+    def _seed(self, *seeds: int) -> None:
+        self.compose.set_random_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
+
+
+@contextmanager
+def _refusals(what: str) -> Iterator[None]:
+    """What albumentations warns of or refuses becomes an error of one line."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            yield
+    except (UserWarning, TypeError, ValueError) as error:
+        raise UserError(f"{what}: {' '.join(str(error).split())}") from error
 
 
 def _build(arguments: dict[str, Any], size: int) -> albumentations.BasicTransform:
@@ -43,9 +85,5 @@ def _build(arguments: dict[str, Any], size: int) -> albumentations.BasicTransfor
         raise UserError(f"augment: albumentations has no transform '{name}'")
     if "size" in inspect.signature(transform).parameters:
         arguments["size"] = (size, size)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)
-            return transform(**arguments)
-    except (UserWarning, TypeError, ValueError) as error:
-        raise UserError(f"augment: {name}: {' '.join(str(error).split())}") from error
+    with _refusals(f"augment: {name}"):
+        return transform(**arguments)

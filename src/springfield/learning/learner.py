@@ -3,7 +3,7 @@
 import difflib
 import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import pytorch_lightning as pl
@@ -31,10 +31,14 @@ class Network(Protocol):
     """What a task's network has."""
 
     backbone: nn.Module
-    """Layer by layer its rates decay, where timm knows its layers."""
+    """Layer by layer its rates decay, where timm knows its layers; what is beside it has the full
+    rate."""
 
     def trunk_parameters(self) -> Iterable[nn.Parameter]:
         """All but those of the head."""
+
+    def named_children(self) -> Iterator[tuple[str, nn.Module]]:
+        """PyTorch's."""
 
     def train(self, mode: bool = True) -> nn.Module:
         """PyTorch's."""
@@ -185,6 +189,9 @@ class Learner(pl.LightningModule):
             groups = param_groups_layer_decay(backbone, decay, layer_decay=chosen.layer_decay)
         else:
             groups = param_groups_weight_decay(backbone, decay)
+        others = [child for name, child in self.model.named_children() if name != "backbone"]
+        if others:
+            groups += param_groups_weight_decay(nn.ModuleList(others), decay)
         for group in groups:
             group["lr"] = chosen.lr * group.pop("lr_scale", 1.0)
         options: dict[str, Any] = {}

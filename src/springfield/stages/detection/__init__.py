@@ -1,0 +1,1 @@
+"""Where is who: boxes with a class each."""

@@ -1,0 +1,28 @@
+"""All params of a detection."""
+
+from dataclasses import dataclass
+
+from pydantic import with_config
+
+from springfield.learning.recipe import TrainParams
+from springfield.stages.detection.augment import AugmentParams
+from springfield.stages.detection.train import ModelParams
+from springfield.stages.params import CHECKED, CommonParams, DataParams
+from springfield.stages.split import SplitParams
+
+
+@dataclass
+class BoxesParams(DataParams):
+    """A data set of pictures with boxes."""
+
+
+@with_config(CHECKED)
+@dataclass
+class DetectionParams(CommonParams):
+    """Each field's type says its range, which is checked before any work."""
+
+    data: BoxesParams
+    split: SplitParams
+    augment: AugmentParams
+    model: ModelParams
+    train: TrainParams
