@@ -1,37 +1,30 @@
 """Stage prepare: decode and check every image once, so that nothing later has to."""
 
-import hashlib
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import imagehash
 import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import Field
 from rich.markup import escape
 
 from springfield.files import atomic, write_json
 from springfield.images.drawing.data_page import write_data_page
 from springfield.images.drawing.thumbnail import thumbnail
-from springfield.images.reading.archives import Item, count_files, labelled, names_in_a_code_page
-from springfield.images.reading.decoding import decode
+from springfield.images.reading.archives import Item, count_files, labelled
 from springfield.images.reading.formats import PICTURE, Layout, labelled_records
-from springfield.images.reading.names import look
+from springfield.images.reading.notes import on_names, on_sides
+from springfield.images.reading.parallel import Decoded, decoded
 from springfield.images.store import ImageStore, write_images
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
-from springfield.machine.processes import ctrl_c_waits, end_with_starter, worker_context
 from springfield.machine.progress import console, track
 
 if TYPE_CHECKING:
@@ -39,12 +32,6 @@ if TYPE_CHECKING:
 
 NEEDS = ("data.layout", "prepare")
 PROGRESS = "Preparing images"
-BATCH, BATCH_BYTES = 32, 32 << 20
-"""A process gets so many files at once, or fewer that are larger together."""
-WAITING_BYTES = 512 << 20
-"""Of files that processes have got and not given back."""
-LONGEST = 16
-"""A picture is kept at most so many times as long as `shorter_side`."""
 SHOWN, HEIGHT = 8, 72
 """Small pictures of a class on the page, and their height in pixels."""
 
@@ -57,93 +44,6 @@ class PrepareParams:
     """In pixels; smaller images keep their size."""
     max_refused: Annotated[float, Field(ge=0, le=1)]
     """The share of unusable files past which the stage fails."""
-
-
-Decoded = tuple[Item, dict[str, Any], NDArray[np.uint8] | None]
-"""An image without its content, its line in `index.csv`, and its pixels (RGB, H x W x 3).
-
-No pixels: its problem says why."""
-
-
-def _decode_one(item: Item, params: PrepareParams) -> Decoded:
-    known = replace(item, content=b"")
-    if item.problem:
-        return known, {}, None
-    try:
-        image = _raw(item.content, item.shape) if item.shape else decode(item.content, _one_large)
-    except ValueError as error:
-        return replace(known, problem=str(error)), {}, None
-    digest = hashlib.sha256(item.content).hexdigest()
-    width, height = image.info.get("size", image.size)
-    row = {
-        "id": digest[:16], "class": item.label, "source": item.source, "width": width,
-        "height": height, "sha256": digest, "phash": str(imagehash.phash(image)),
-        "official_split": item.official_split,
-    }  # fmt: skip
-    shorter, longer = sorted(image.size)
-    scale = min(params.shorter_side / shorter, LONGEST * params.shorter_side / longer)
-    if scale < 1:
-        scaled = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        image = image.resize(scaled, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    return known, row, np.asarray(image)
-
-
-def _raw(content: bytes, shape: tuple[int, ...]) -> Image.Image:
-    """The picture of planes of pixels: one of grey, or red, green and blue."""
-    planes = np.frombuffer(content, np.uint8).reshape(shape)
-    return Image.fromarray(np.repeat(planes, 3 // len(planes), axis=0).transpose(1, 2, 0).copy())
-
-
-_one_large: AbstractContextManager[object] | None = None
-"""Held by the one process that decodes a large picture."""
-
-
-def _start(one_large: AbstractContextManager[object]) -> None:
-    global _one_large
-    _one_large = one_large
-    end_with_starter()
-
-
-def _decode_batch(batch: list[Item], params: PrepareParams) -> list[Decoded]:
-    return [_decode_one(item, params) for item in batch]
-
-
-def _batches(items: Iterator[Item]) -> Iterator[tuple[list[Item], int]]:
-    """Items to decode together, and their bytes."""
-    batch: list[Item] = []
-    size = 0
-    for item in items:
-        batch.append(item)
-        size += len(item.content)
-        if len(batch) == BATCH or size >= BATCH_BYTES:
-            yield batch, size
-            batch, size = [], 0
-    if batch:
-        yield batch, size
-
-
-def _decoded(items: Iterator[Item], params: PrepareParams, workers: int) -> Iterator[Decoded]:
-    """Decode in `workers` processes, in order, with only a few batches in memory."""
-    context = worker_context()
-    waiting: deque[tuple[Future[list[Decoded]], int]] = deque()
-    held = 0
-    try:
-        with ProcessPoolExecutor(workers, context, _start, (context.Lock(),)) as pool:
-            for batch, size in _batches(items):
-                with ctrl_c_waits():  # the first one starts the processes
-                    waiting.append((pool.submit(_decode_batch, batch, params), size))
-                held += size
-                while len(waiting) > 2 * workers or held > WAITING_BYTES:
-                    future, size = waiting.popleft()
-                    held -= size
-                    yield from future.result()
-            for future, _ in waiting:
-                yield from future.result()
-    except BrokenProcessPool as error:
-        raise UserError(
-            f"one of {workers} processes that decode was killed, mostly for want of memory; take "
-            "fewer (hardware.workers) and run it again"
-        ) from error
 
 
 def run(params: "Params", paths: Paths, machine: Machine) -> None:
@@ -162,9 +62,8 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     with atomic(paths.images.parent, directory=True) as partial:
         images, index = partial / paths.images.name, partial / paths.index.name
         items = _items(archives, params.data.layout, found)
-        write_images(images, found.usable(_decoded(items, params.prepare, workers)))
-        found.note_names(archives)
-        found.note_sides()
+        write_images(images, found.usable(decoded(items, params.prepare.shorter_side, workers)))
+        found.notes = [*on_names(archives, found.of_class), *on_sides(found.rows)]
         report = found.report()
         _check(report, found.of_class, params.prepare)
         table = pd.DataFrame(found.rows)
@@ -226,32 +125,6 @@ class _Found:
             "duplicates": self.duplicates,
             **{name: listed for name, listed in rare.items() if listed},
         }
-
-    def note_names(self, archives: list[Path]) -> None:
-        """Note names that may be other letters, and classes that may be meant to be one."""
-        for archive in archives:
-            if names := names_in_a_code_page(archive):
-                self.notes.append(
-                    f"{archive.name}: {len(names)} names are in an old code page and may be other "
-                    f"letters than meant, {names[0]!r} for one; pack them again as UTF-8"
-                )
-        alike: dict[str, list[str]] = {}
-        for name in sorted(self.of_class):
-            alike.setdefault(look(name), []).append(name)
-        for names in alike.values():
-            if len(names) > 1:
-                quoted = " and ".join(map(repr, names))
-                self.notes.append(f"the classes {quoted} look the same; are they one?")
-
-    def note_sides(self) -> None:
-        """Note that the data set has sides of its own."""
-        sides = Counter(row["official_split"] for row in self.rows if row["official_split"])
-        if sides:
-            counts = ", ".join(f"{n} {side}" for side, n in sides.items())
-            self.notes.append(
-                f"sides of its own: {counts}; split=official keeps them, and without it its test "
-                "pictures are scored apart"
-            )
 
 
 def _items(archives: list[Path], layouts: list[Layout], found: _Found) -> Iterator[Item]:
