@@ -47,6 +47,11 @@ class ImageStore:
         flat = np.frombuffer(self._pixels[row].as_buffer(), np.uint8)
         return flat.reshape(height, width, 3).copy()
 
+    def size(self, image_id: str) -> tuple[int, int]:
+        """The width and the height of an image, in pixels."""
+        _, height, width = self._rows[image_id]
+        return width, height
+
     def __contains__(self, image_id: object) -> bool:
         return image_id in self._rows
 

@@ -6,7 +6,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -41,6 +41,8 @@ HEADERS = (
 )  # fmt: skip
 """What a tar says of the next member; tarfile reads it whole."""
 MAX_HEADER = 1 << 20
+Wanted = Callable[[str], bool]
+"""Of the name of a file, whether its content is."""
 
 
 @dataclass(frozen=True)
@@ -121,17 +123,19 @@ def count_files(archives: list[Path]) -> int | None:
     return count
 
 
-def entries(archive: Path) -> Iterator[Entry]:
+def entries(archive: Path, wanted: Wanted = lambda name: True) -> Iterator[Entry]:
     """Yield everything in an archive: of a zip by name, of a tar in the order it lies there.
+
+    The content of a file whose name is not `wanted` is left empty.
 
     Raises:
         UserError: the archive is damaged or of no known kind.
     """
     try:
         if _is_tar(archive):
-            yield from _tar_entries(archive)
+            yield from _tar_entries(archive, wanted)
         elif zipfile.is_zipfile(archive):
-            yield from _zip_entries(archive)
+            yield from _zip_entries(archive, wanted)
         else:
             raise UserError(f"{archive}: neither a zip nor a tar; get it again")
     except UNREADABLE as error:
@@ -140,7 +144,7 @@ def entries(archive: Path) -> Iterator[Entry]:
         raise UserError(f"{archive}: damaged archive ({error}); get it again") from error
 
 
-def _zip_entries(archive: Path) -> Iterator[Entry]:
+def _zip_entries(archive: Path, wanted: Wanted) -> Iterator[Entry]:
     with zipfile.ZipFile(archive) as zipped:
         for info in sorted(zipped.infolist(), key=_zip_name):
             name = _zip_name(info)
@@ -153,6 +157,8 @@ def _zip_entries(archive: Path) -> Iterator[Entry]:
             elif info.compress_type in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
                 # zipfile unpacks these whole, whatever their size is said to be.
                 yield Entry(name, None, "not packed by deflate; pack it again as a plain zip")
+            elif not wanted(name):
+                yield Entry(name, b"")
             else:
                 try:
                     with zipped.open(info) as file:
@@ -183,7 +189,7 @@ def names_in_a_code_page(archive: Path) -> list[str]:
     return [name for name, decoded in names if name == decoded and not name.isascii()]
 
 
-def _tar_entries(archive: Path) -> Iterator[Entry]:
+def _tar_entries(archive: Path, wanted: Wanted) -> Iterator[Entry]:
     with tarfile.open(archive, tarinfo=_Member) as tar:
         for member in tar:
             name = member.name
@@ -194,7 +200,7 @@ def _tar_entries(archive: Path) -> Iterator[Entry]:
             elif not member.isfile():
                 yield Entry(name, None, LINK if member.islnk() or member.issym() else "a device")
             else:
-                file = tar.extractfile(member)
+                file = tar.extractfile(member) if wanted(name) else None
                 yield Entry(name, file.read() if file else b"")
 
 
