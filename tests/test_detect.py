@@ -166,12 +166,10 @@ def test_boxes_move_with_the_picture(tmp_path: Path) -> None:
     assert torch.equal(again[[(2, 1)]][0][0], images[2])
 
 
-def test_a_transform_that_leaves_boxes_behind_is_refused() -> None:
-    transform = [{"name": "GridElasticDeform", "num_grid_xy": [4, 4], "magnitude": 4}]
-    augmentation = Augmentation(transform, 64, boxed=True)
-    image, boxes = squares(1)
-    with pytest.raises(UserError, match="augment: "):
-        augmentation.with_boxes(image, boxes, np.arange(2), 1)
+@pytest.mark.parametrize("boxed", [False, True])
+def test_a_transform_that_needs_more_than_a_picture_is_refused(*, boxed: bool) -> None:
+    with pytest.raises(UserError, match=r"augment: MaskDropout requires"):
+        Augmentation([{"name": "MaskDropout", "p": 1.0}], 64, boxed=boxed)
 
 
 def test_what_is_no_convolutional_network_is_refused() -> None:

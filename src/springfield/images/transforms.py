@@ -35,11 +35,17 @@ class Augmentation:
         boxes = albumentations.BboxParams(
             "pascal_voc", ["labels"], min_visibility=VISIBLE, clip=True
         )
+        blank = np.zeros((2 * size, 2 * size, 3), np.uint8)
         with _refusals("augment"):
             self.compose = albumentations.Compose(
                 [_build(dict(arguments), size) for arguments in transforms],
                 bbox_params=boxes if boxed else None,
             )
+            if boxed:
+                box = np.array([[0, 0, size, size]], np.float32)
+                self.with_boxes(blank, box, np.zeros(1, np.int64), 0)
+            else:
+                self(blank, 0)
 
     def __call__(self, image: NDArray[np.uint8], *seeds: int) -> NDArray[np.uint8]:
         """Augment an RGB image (H x W x 3, uint8)."""

@@ -88,16 +88,11 @@ def check(params: "DetectionParams") -> None:
     Raises:
         UserError: there is none, or they do not.
     """
-    import numpy as np
-
     from springfield.images.transforms import Augmentation
     from springfield.learning.learner import first_layers
 
     first_layers(_detector(params, ["one"], None).backbone, params.train.frozen)
-    size = params.model.input_size
-    box = np.array([[size / 4, size / 4, size / 2, size / 2]], np.float32)
-    augmentation = Augmentation(params.augment.online, size, boxed=True)
-    augmentation.with_boxes(np.zeros((size, size, 3), np.uint8), box, np.zeros(1, np.int64), 1)
+    Augmentation(params.augment.online, params.model.input_size, boxed=True)
 
 
 def _detector(params: "DetectionParams", classes: list[str], weights: Path | None) -> "Detector":
