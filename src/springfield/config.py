@@ -17,12 +17,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from springfield.machine.errors import UserError
 from springfield.stages.classification.params import ClassificationParams
+from springfield.stages.detection.params import DetectionParams
 from springfield.stages.forecasting.params import ForecastingParams
 
-Params = ClassificationParams | ForecastingParams
+Params = ClassificationParams | DetectionParams | ForecastingParams
 """All of `params.yaml`: those of its task."""
 TASKS: dict[str, type[Params]] = {
     "classification": ClassificationParams,
+    "detection": DetectionParams,
     "forecasting": ForecastingParams,
 }
 CURRENT = re.compile(r"^(  - experiment: )(\S+)", re.MULTILINE)
@@ -107,7 +109,7 @@ def _checked(content: dict[str, Any], where: str) -> Params:
     kind, given = TASKS.get(name, ClassificationParams), content.get("data")
     data = given if isinstance(given, dict) else {}
     layout = data.get("layout")
-    if layout and isinstance(layout, dict) != (kind is ForecastingParams):
+    if layout and name in TASKS and name != _task_of(layout):
         raise UserError(
             f"{where}: the data set '{data.get('name')}' is not for task.name={name}; choose an "
             "experiment of its task, as in conf/experiment/, or write one"
@@ -127,6 +129,13 @@ def _checked(content: dict[str, Any], where: str) -> Params:
             raise UserError(f"{where}: {key}: {first['msg'].removeprefix('Value error, ')}")
     reasons = [p["msg"].removeprefix("Input ") for p in problems if _key(p["loc"]) == key]
     raise UserError(f"{where}: {key}={first['input']}: {', or '.join(reasons)}")
+
+
+def _task_of(layout: Any) -> str:
+    """The task that a data set's layout is for."""
+    if isinstance(layout, list):
+        return "classification"
+    return "detection" if "pictures" in layout else "forecasting"
 
 
 def _key(place: tuple[str | int, ...]) -> str:

@@ -18,8 +18,10 @@ from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
 from springfield.machine.progress import console
 from springfield.stages.classification.params import ClassificationParams
+from springfield.stages.detection.params import DetectionParams
 from springfield.stages.forecasting.params import ForecastingParams
 
+Pictures = ClassificationParams | DetectionParams
 FOLDER = Path(".springfield/debug")
 FRAMES, STEPS = 64, 240
 """Of `overfit`."""
@@ -39,6 +41,8 @@ def debug(preset: Literal["overfit", "profile", "fast"], params: Params, machine
         UserError: with `overfit`, not all frames were learnt.
     """
     shutil.rmtree(FOLDER, ignore_errors=True)
+    if preset == "overfit" and not isinstance(params, ClassificationParams):
+        raise UserError("--preset overfit is for classifiers; look at train_loss of a few epochs")
     frames = pd.DataFrame()
     if isinstance(params, ForecastingParams):
         params = _few_batches(preset, params)
@@ -90,8 +94,6 @@ def few_frames_paths(folder: Path, frames: pd.DataFrame) -> Paths:
 
 def _few_batches(preset: str, params: ForecastingParams) -> ForecastingParams:
     """An epoch of a few batches; a series has no samples that could be taken out of it."""
-    if preset == "overfit":
-        raise UserError("--preset overfit is for classifiers; look at train_loss of a few epochs")
     size = 8 if preset == "profile" else 2
     values = int((pd.read_csv(Paths().split, dtype=str)["split"] == "train").sum())
     batches = max(1, (values - params.model.input_size) // params.train.batch_size)
@@ -100,12 +102,14 @@ def _few_batches(preset: str, params: ForecastingParams) -> ForecastingParams:
     return replace(params, train=recipe)
 
 
-def _few(preset: str, params: ClassificationParams) -> tuple[ClassificationParams, pd.DataFrame]:
+def _few(preset: str, params: Pictures) -> tuple[Pictures, pd.DataFrame]:
     """What a preset trains with, and on which frames."""
     frames = pd.read_csv(Paths().split, dtype=str)[["id", "split", "group"]]
     train = frames[frames["split"] == "train"].sample(frac=1, random_state=params.seed)
-    recipe = replace(params.train, head_epochs=0, patience=0, limit_batches=1.0, max_minutes=0.0)
-    online = params.augment.online
+    recipe: Any = replace(
+        params.train, head_epochs=0, patience=0, limit_batches=1.0, max_minutes=0.0
+    )
+    augment: Any = params.augment
     if preset == "overfit":
         train = train[:FRAMES]
         val = train.assign(split="val")
@@ -114,13 +118,12 @@ def _few(preset: str, params: ClassificationParams) -> tuple[ClassificationParam
             recipe, batch_size=size, epochs=STEPS * size // len(train), accumulate=1,
             label_smoothing=0.0, mixup=0.0, cutmix=0.0, auxiliary=0.0, ema=0.0, balance=0.0,
         )  # fmt: skip
-        online = []
+        augment = replace(augment, online=[])
     else:
         batches = 8 if preset == "profile" else 2
         train = train[: batches * recipe.batch_size]
         val = frames[frames["split"] == "val"][: recipe.batch_size]
         recipe = replace(recipe, epochs=1)
-    augment = replace(params.augment, online=online)
     return replace(params, train=recipe, augment=augment), pd.concat([train, val])
 
 

@@ -16,8 +16,11 @@ from springfield.machine.errors import UserError
 
 SCORES = {
     "classification": ("val.accuracy", "val.macro_f1", "test.accuracy", "test.macro_f1"),
+    "detection": ("val.map50", "val.map", "test.map50", "test.map"),
     "forecasting": ("val.rmse", "val.mae", "test.rmse", "test.mae"),
 }
+SECOND = {"classification": "F1", "detection": "mAP50-95", "forecasting": "MAE"}
+"""What the columns of the second and fourth of these scores are called."""
 LESS_IS_BETTER = {"forecasting"}
 
 
@@ -44,8 +47,7 @@ def experiments(
         writer.writeheader()
         writer.writerows({**row, "changed": " ".join(row["changed"])} for row in rows)
         return
-    second = "MAE" if task in LESS_IS_BETTER else "F1"
-    columns = ("val", second, "test", second)
+    columns = ("val", SECOND[task], "test", SECOND[task])
     table = Table("experiment", Column("changed", overflow="fold"), *columns)
     for row in rows:
         scores = [f"{row[score]:.4f}" if score in row else "" for score in shown_scores]

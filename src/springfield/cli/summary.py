@@ -11,11 +11,23 @@ from springfield.machine.errors import UserError
 from springfield.machine.progress import console
 
 SIDES = {"val": "val", "test": "test", "official_test": "official test"}
-CLASSIFIER = {"accuracy": "accuracy", "macro_f1": "macro-F1", "macro_f1_10": "of 10+\nframes"}
-"""Columns of the table."""
-FORECASTER = {"rmse": "RMSE", "mean_rmse": "mean of\neach", "mae": "MAE"}
-PICTURES = "next      make app                             name pictures in the browser"
-SERIES = "next      springfield predict FILE.csv         how a series goes on"
+COLUMNS = {
+    "accuracy": {"accuracy": "accuracy", "macro_f1": "macro-F1", "macro_f1_10": "of 10+\nframes"},
+    "map50": {"map50": "mAP50", "map": "mAP50-95", "found": "found", "f1": "F1"},
+    "rmse": {"rmse": "RMSE", "mean_rmse": "mean of\neach", "mae": "MAE"},
+}
+"""Of the table, by the primary score."""
+COUNTED = {"accuracy": "frames", "map50": "frames", "rmse": "forecasts"}
+NEXT = {
+    "accuracy": "make app                             name pictures in the browser",
+    "map50": "springfield predict --draw F PICTURE   draw its boxes into a folder F",
+    "rmse": "springfield predict FILE.csv         how a series goes on",
+}
+BASELINES = {
+    "accuracy": "logistic regression on pixels",
+    "map50": "the mean box, of the most frequent class",
+}
+"""Where there is only one."""
 FILES = {
     "model": PATHS.onnx,
     "int8": PATHS.int8,
@@ -29,21 +41,19 @@ FILES = {
 }
 
 
-def _rows(metrics: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """The rows of the table, and its columns, of any task."""
+def _rows(metrics: dict[str, Any], primary: str) -> dict[str, dict[str, Any]]:
+    """The rows of the table, of any task."""
     rows = {name: metrics[side] for side, name in SIDES.items() if side in metrics}
     baseline = metrics.get("baseline", {})
-    if metrics["primary"]["name"] == "accuracy":
-        if baseline:
-            rows["test, logistic regression on pixels"] = baseline
-        return rows, CLASSIFIER
-    if baseline:
+    if baseline and primary in BASELINES:
+        rows[f"test, {BASELINES[primary]}"] = baseline
+    elif baseline:
         from springfield.stages.forecasting.scores import SIMPLE
 
         for key, name in SIMPLE.items():
             own = {score.removeprefix(f"{key}_"): value for score, value in baseline.items()}
             rows[f"test, {name}"] = own
-    return rows, FORECASTER
+    return rows
 
 
 def summary() -> None:
@@ -55,10 +65,10 @@ def summary() -> None:
         raise UserError(f"{PATHS.metrics} does not exist; run 'dvc repro' first") from error
     if "primary" not in metrics:
         raise UserError(f"{PATHS.metrics} is of an earlier version; run 'dvc repro' first")
-    rows, columns = _rows(metrics)
-    pictures = columns is CLASSIFIER
-    table = Table("", "frames" if pictures else "forecasts", *columns.values())
-    for name, scores in rows.items():
+    primary = metrics["primary"]["name"]
+    columns = COLUMNS[primary]
+    table = Table("", COUNTED[primary], *columns.values())
+    for name, scores in _rows(metrics, primary).items():
         values = [scores.get(column) for column in columns]
         shown = ["unknown" if value is None else f"{value:.4f}" for value in values]
         table.add_row(name, str(scores.get("n", "")), *shown)
@@ -69,7 +79,7 @@ def summary() -> None:
             console.print(f"{name:10}{path}{size}")
     if not all(path.is_file() for path in (PATHS.onnx, PATHS.int8, PATHS.card)):
         console.print("          the others are missing: 'dvc pull' or 'dvc repro' brings them")
-    console.print(PICTURES if pictures else SERIES)
+    console.print(f"next      {NEXT[primary]}")
     console.print("""\
           make ui                              compare runs in MLflow
           dvc exp run -S optimizer.lr=3e-4     another learning rate

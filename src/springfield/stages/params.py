@@ -19,7 +19,7 @@ Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 class TaskParams:
     """What is learnt."""
 
-    name: Literal["classification", "forecasting"]
+    name: Literal["classification", "detection", "forecasting"]
     """A folder of `stages/`."""
     samples: Literal["images", "series"]
     """The package that knows its samples."""
