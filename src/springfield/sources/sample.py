@@ -31,38 +31,42 @@ WALLS: list[Colour] = [
 ]  # fmt: skip
 
 
-def _scenery(canvas: ImageDraw.ImageDraw, shot: Shot) -> None:
+def draw_scenery(
+    canvas: ImageDraw.ImageDraw, shot: Shot, width: int = WIDTH, height: int = HEIGHT
+) -> None:
     """A room, a street, hills or a shop, its parts placed by the shot's `detail`."""
     rng = np.random.default_rng(shot.detail)
-    canvas.rectangle((0, 0, WIDTH, HEIGHT), fill=shot.wall)
-    floor = int(HEIGHT * rng.uniform(0.6, 0.85))
+    canvas.rectangle((0, 0, width, height), fill=shot.wall)
+    floor = int(height * rng.uniform(0.6, 0.85))
     colours = [CLOTHES[i] for i in rng.permutation(len(CLOTHES))]
     if shot.scenery == 0:  # a room with a window and a picture
-        canvas.rectangle((0, floor, WIDTH, HEIGHT), fill=(150, 110, 80))
+        canvas.rectangle((0, floor, width, height), fill=(150, 110, 80))
         for colour in colours[:2]:
-            x, y, w = rng.uniform(0, WIDTH * 0.8), rng.uniform(5, HEIGHT * 0.3), rng.uniform(30, 70)
+            x, y, w = rng.uniform(0, width * 0.8), rng.uniform(5, height * 0.3), rng.uniform(30, 70)
             canvas.rectangle((x, y, x + w, y + w * 0.8), fill=colour, outline=INK, width=3)
     elif shot.scenery == 1:  # a street of houses
         x = -float(rng.uniform(0, 40))
         for colour in colours:
             w = float(rng.uniform(35, 80))
-            roof = rng.uniform(10, HEIGHT * 0.5)
+            roof = rng.uniform(10, height * 0.5)
             canvas.rectangle((x, roof, x + w, floor), fill=colour, outline=INK)
             x += w
-        canvas.rectangle((0, floor, WIDTH, HEIGHT), fill=(120, 120, 125))
+        canvas.rectangle((0, floor, width, height), fill=(120, 120, 125))
     elif shot.scenery == 2:  # hills
         for colour in ((110, 180, 100), (80, 150, 80), (140, 190, 90)):
-            x, r = rng.uniform(0, WIDTH), rng.uniform(60, 150)
+            x, r = rng.uniform(0, width), rng.uniform(60, 150)
             canvas.ellipse((x - r, floor - r * 0.4, x + r, floor + r), fill=colour)
     else:  # shelves of a shop
         for shelf in np.linspace(rng.uniform(5, 25), floor, 4):
-            canvas.rectangle((0, shelf, WIDTH, shelf + 5), fill=(110, 80, 60))
-            for x in range(int(rng.uniform(0, 15)), WIDTH, 22):
+            canvas.rectangle((0, shelf, width, shelf + 5), fill=(110, 80, 60))
+            for x in range(int(rng.uniform(0, 15)), width, 22):
                 colour = CLOTHES[int(rng.integers(len(CLOTHES)))]
                 canvas.rectangle((x, shelf - rng.uniform(8, 22), x + 13, shelf), fill=colour)
 
 
-def _hide(canvas: ImageDraw.ImageDraw, shot: Shot) -> None:
+def draw_in_front(
+    canvas: ImageDraw.ImageDraw, shot: Shot, width: int = WIDTH, height: int = HEIGHT
+) -> None:
     """Something in front: a bush, a table or a post."""
     rng = np.random.default_rng(shot.detail + 1)
     r = shot.radius
@@ -72,10 +76,10 @@ def _hide(canvas: ImageDraw.ImageDraw, shot: Shot) -> None:
             canvas.ellipse((x - r, y - r * 0.7, x + r, y + r), fill=(60, 130, 60), outline=INK)
     elif shot.hidden_by == 2:
         y = shot.y + rng.uniform(0.7, 1.6) * r
-        canvas.rectangle((0, y, WIDTH, HEIGHT), fill=(160, 110, 70), outline=INK, width=2)
+        canvas.rectangle((0, y, width, height), fill=(160, 110, 70), outline=INK, width=2)
     elif shot.hidden_by == 3:
         x = shot.x - shot.facing * rng.uniform(0.5, 1.2) * r
-        canvas.rectangle((x - 0.3 * r, 0, x + 0.3 * r, HEIGHT), fill=(130, 130, 140), outline=INK)
+        canvas.rectangle((x - 0.3 * r, 0, x + 0.3 * r, height), fill=(130, 130, 140), outline=INK)
 
 
 def draw_frame(name: str, shot: Shot, frame: int) -> Image.Image:
@@ -83,7 +87,7 @@ def draw_frame(name: str, shot: Shot, frame: int) -> Image.Image:
     rng = np.random.default_rng((shot.detail, frame))
     image = Image.new("RGB", (WIDTH, HEIGHT))
     canvas = ImageDraw.Draw(image)
-    _scenery(canvas, shot)
+    draw_scenery(canvas, shot)
     if shot.bystander:  # someone of the crowd, small and from behind: no face to know
         x = (shot.x + WIDTH * 0.45) % WIDTH
         back = Pen(canvas, replace(shot, x=x, radius=shot.radius * 0.5))
@@ -96,8 +100,13 @@ def draw_frame(name: str, shot: Shot, frame: int) -> Image.Image:
         arm=shot.arm + rng.uniform(-0.1, 0.1),
     )
     draw_figure(canvas, CAST[name], moved, rng.uniform(0.0, 0.15), blink=bool(rng.random() < 0.2))
-    _hide(canvas, shot)
-    small = np.asarray(image.resize(SIZE, Image.Resampling.BOX))
+    draw_in_front(canvas, shot)
+    return developed(image, SIZE, rng)
+
+
+def developed(canvas: Image.Image, size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
+    """A canvas as a frame: smaller, with the grain of a film."""
+    small = np.asarray(canvas.resize(size, Image.Resampling.BOX))
     grain = rng.normal(0, 3, (*small.shape[:2], 1))
     return Image.fromarray(np.clip(small + grain, 0, 255).astype(np.uint8))
 
@@ -143,7 +152,16 @@ def draw_sample(archive: Path, scale: float = 1.0) -> None:
     total = sum(max(6, round(character.frames * scale)) for character in CAST.values())
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
         for path, image in track(frames(scale), "Drawing the sample", total):
-            png = io.BytesIO()
-            image.save(png, "PNG", compress_level=6)
-            # A fixed time, or the archive would differ with every run.
-            zipped.writestr(zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0)), png.getvalue())
+            write_entry(zipped, path, png(image))
+
+
+def png(image: Image.Image) -> bytes:
+    """As a file."""
+    content = io.BytesIO()
+    image.save(content, "PNG", compress_level=6)
+    return content.getvalue()
+
+
+def write_entry(zipped: zipfile.ZipFile, path: str, content: bytes) -> None:
+    """Add a file at a fixed time, or the archive would differ with every run."""
+    zipped.writestr(zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0)), content)

@@ -16,6 +16,7 @@ from springfield.sources.folder import pack
 from springfield.sources.kaggle import fetch_kaggle
 from springfield.sources.mirror import alone, fetched
 from springfield.sources.sample import draw_sample
+from springfield.sources.sample_boxes import draw_sample_boxes
 
 if TYPE_CHECKING:
     from springfield.config import Params
@@ -31,19 +32,21 @@ class SourceParams:
 
     sample: Annotated[float, Field(gt=0, le=1)] | None = None
     """Draw the sample, with this share of its frames."""
+    sample_boxes: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Draw the one with several characters a frame and their boxes."""
     files: list[RemoteFile] = field(default_factory=list)
     """Archives known by their hash."""
     kaggle: Annotated[str, Field(pattern=r"^[\w-]+/[\w-]+/versions/\d+$")] | None = None
     """A pinned Kaggle data set, `owner/name/versions/N`."""
     folder: Annotated[str, Field(min_length=1)] | None = None
-    """A local zip, tar or folder of one folder per class, or a CSV, relative to the workspace."""
+    """A local zip, tar or folder of pictures, or a CSV, relative to the workspace."""
 
     def __post_init__(self) -> None:
         named = [name for name, value in vars(self).items() if value]
         if len(named) != 1:
             raise UserError(
-                f"data.source must name one of sample, files, kaggle, folder, not "
-                f"{' and '.join(named) or 'none'}; set the others to null"
+                f"data.source must name one of sample, sample_boxes, files, kaggle, folder, "
+                f"not {' and '.join(named) or 'none'}; set the others to null"
             )
 
 
@@ -59,6 +62,8 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     with atomic(paths.raw, directory=True) as partial:
         if source.sample:
             draw_sample(partial / "sample.zip", source.sample)
+        elif source.sample_boxes:
+            draw_sample_boxes(partial / "sample_boxes.zip", source.sample_boxes)
         elif source.kaggle:
             fetch_kaggle(source.kaggle, partial / f"{source.kaggle.split('/')[1]}.zip")
         elif source.folder:
@@ -97,4 +102,4 @@ def _copy_local(path: Path, out: Path) -> None:
             f"{path} is neither a zip, a tar, a CSV nor a folder; data.source.folder names it"
         )
     else:
-        raise UserError(f"{path} does not exist; put your pictures there, one folder per class")
+        raise UserError(f"{path} does not exist; put your pictures there, as docs/data.md says")

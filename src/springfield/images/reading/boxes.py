@@ -59,6 +59,7 @@ class BoxLayout:
     labels: str = ""
     """Regular expression searched in the path of label files; empty: all."""
     other_scale: OtherScale | None = None
+    """Pictures to leave out; none: there are no such."""
 
     def __post_init__(self) -> None:
         _check_pattern(self.labels)

@@ -26,6 +26,7 @@ Files = Mapping[str, bytes]
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 YOLO_LINE = re.compile(rf"\s*\d+(?:\s+{NUMBER}){{4}}\s*$")
 KAGGLE_LINE = re.compile(rf"[^,]+\.\w+(?:\s*,\s*{NUMBER}){{4}}\s*,[^,]+$")
+SMALL = re.compile("[0-9]{1,9}")
 NAMES = ("classes.txt", "obj.names")
 
 
@@ -97,7 +98,7 @@ def _voc(files: Files, stems: set[str]) -> Iterator[Labels]:
         try:
             root = ElementTree.fromstring(content, forbid_dtd=True)
             if root.tag != "annotation":
-                raise ValueError(f"<{root.tag}> where <annotation> should be")
+                raise ValueError(f"<{root.tag:.40}> where <annotation> should be")
         except DefusedXmlException:
             labels.problem = "an XML with a DOCTYPE, which is not read"
         except (ElementTree.ParseError, ValueError, LookupError) as error:
@@ -109,8 +110,8 @@ def _voc(files: Files, stems: set[str]) -> Iterator[Labels]:
 
 def _voc_objects(labels: Labels, root: Any) -> None:
     size = [root.findtext(f"size/{side}", "").strip() for side in ("width", "height")]
-    if all(side.isascii() and side.isdigit() and int(side[:9]) > 0 for side in size):
-        labels.size = int(size[0][:9]), int(size[1][:9])
+    if all(SMALL.fullmatch(side) and int(side) > 0 for side in size):
+        labels.size = int(size[0]), int(size[1])
     for place, found in enumerate(root.findall("object"), 1):
         box = found.find("bndbox")
         numbers = None
@@ -162,11 +163,11 @@ def _yolo_file(source: str, lines: list[str], names: list[str]) -> Labels:
             continue
         position, *numbers = line.split()
         where = f"{source}, line {number}"
-        if not (position.isascii() and position.isdigit() and int(position[:9]) < len(names)):
+        if not SMALL.fullmatch(position) or int(position) >= len(names):
             reason = f"an unknown class, {position!r:.40} of {len(names)} names"
             labels.refused.append({"source": where, "reason": reason})
         else:
-            labels.add(where, names[int(position[:9])], numbers, to_corners=_around)
+            labels.add(where, names[int(position)], numbers, to_corners=_around)
     return labels
 
 

@@ -68,7 +68,9 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         read = decoded(items, params.prepare.shorter_side, workers)
         write_images(images, found.usable(read, labelled.pictures))
         found.name_classes()
-        found.notes += [*on_names(archives, found.boxes_of), *on_sides(found.rows)]
+        found.notes = [
+            *found.on_boxes(labelled), *on_names(archives, found.boxes_of), *on_sides(found.rows)
+        ]  # fmt: skip
         report = found.report(labelled)
         _check(report, params.prepare)
         table = pd.DataFrame(found.rows)
@@ -106,7 +108,11 @@ class _Found:
     read: int = 0
     """Boxes in the label files; each is used, refused or left out."""
     cut: int = 0
+    """Boxes that a border cut by a pixel or more."""
     reversed: int = 0
+    """Boxes whose corners were the other way round."""
+    other_scale: int = 0
+    """Boxes that `data.layout.other_scale` leaves out."""
     refused: list[Listed] = field(default_factory=list)
     """Pictures that cannot be used."""
     unboxed: list[Listed] = field(default_factory=list)
@@ -129,12 +135,6 @@ class _Found:
             self.left_out += labels.left_out
         for labels, reason in labelled.lost:
             self._leave_out(labels.boxes, reason)
-        pictures = sorted({reason for labels, reason in labelled.lost if labels.boxes})
-        if pictures:
-            self.notes.append(
-                f"{len(pictures)} pictures that have boxes are not there or cannot be told from "
-                f"others; the first: {pictures[0]}"
-            )
 
     def usable(
         self, images: Iterable[Decoded], pictures: dict[str, tuple[Labels, str]]
@@ -149,6 +149,7 @@ class _Found:
                 continue
             scale, original = self.layout.other_scale, (row["width"], row["height"])
             if scale and scale.includes(original):
+                self.other_scale += len(labels.boxes)
                 reason = f"of another scale than its picture of {_times(original)}"
                 self._leave_out(labels.boxes, reason)
                 boxes: list[list[Any]] = []
@@ -196,6 +197,24 @@ class _Found:
         for row in self.rows:
             names = {box[0] for box in row["boxes"]}
             row["class"] = min(names, key=lambda name: (self.boxes_of[name], name), default="")
+
+    def on_boxes(self, labelled: Labelled) -> Iterator[str]:
+        """What a person should know of boxes that are not used."""
+        lost = [reason for labels, reason in labelled.lost if labels.boxes]
+        if lost:
+            yield (
+                f"{len(lost)} pictures that have boxes are missing, or cannot be told from others; "
+                f"the first: {lost[0]}"
+            )
+        if self.other_scale:
+            yield (
+                f"{self.other_scale} boxes are left out because they are of another scale than "
+                "their pictures (data.layout.other_scale)"
+            )
+        if self.unboxed:
+            yield (
+                f"{len(self.unboxed)} pictures are left out because none of their boxes can be used"
+            )
 
     def report(self, labelled: Labelled) -> dict[str, Any]:
         """What is written as JSON."""
