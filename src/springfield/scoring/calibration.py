@@ -124,6 +124,39 @@ def threshold(
     return float(ordered[good[-1] if len(good) else 0]), False
 
 
+def f1_threshold(
+    frames: NDArray[np.int64],
+    confidences: NDArray[np.float64],
+    right: NDArray[np.bool_],
+    wanted: NDArray[np.int64],
+) -> float:
+    """The confidence from which on the answers have the highest mean F1 of the frames.
+
+    It is in the middle between two answers; 1: best is none. The F1 of a frame of which nothing
+    is wanted and nothing said is 1.
+
+    Args:
+        frames: the place of each answer's frame (N, ascending).
+        confidences: of the answers, descending within a frame (N).
+        right: whether they are (N).
+        wanted: how many right answers each frame has.
+    """
+    first = np.searchsorted(frames, frames)
+    hits = right.cumsum()
+    hits = hits - np.append(0, hits)[first]
+    said = np.arange(len(frames)) - first + 1
+    f1 = 2 * hits / (said + wanted[frames])
+    before = np.where(said == 1, wanted[frames] == 0, np.append(0.0, f1[:-1]))
+    order = np.argsort(-confidences, kind="stable")
+    ordered = np.append(confidences[order], 0.0)
+    gains = (f1 - before)[order].cumsum()
+    gains[np.diff(ordered) == 0] = -1  # equal confidences stand or fall together
+    if not len(gains) or gains.max() <= 0:
+        return 1.0
+    best = int(gains.argmax())
+    return float(ordered[best : best + 2].mean())
+
+
 def widening(distances: NDArray[np.float64], level: float, blocks: int) -> float:
     """By what the half-widths of intervals are multiplied, so that they hold what they promise.
 

@@ -8,7 +8,7 @@ from scipy.stats import beta, bootstrap, norm
 
 Counts = tuple[NDArray[np.float64], NDArray[np.float64]]
 FURTHER = 0.25
-"""Variance of the shot that `_effective` adds."""
+"""Variance of the shot that `_wilson` adds."""
 
 
 def interval(
@@ -25,11 +25,10 @@ def interval(
         of: what it adds to the denominator (N, not all 0).
         groups: frames of a shot have the same number (N).
     """
-    share, n = _effective(hits, of, groups)
-    z = norm.ppf(0.975)
-    middle = (share * n + z**2 / 2) / (n + z**2)
-    half = z * np.sqrt(share * (1 - share) * n + z**2 / 4) / (n + z**2)
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+    _, codes = np.unique(groups, return_inverse=True)
+    sizes = np.bincount(codes, of) * 1.0
+    share = hits.sum() / sizes.sum()
+    return _wilson(share, (np.bincount(codes, hits - share * of) ** 2).sum(), sizes)
 
 
 def lower_bound(right: NDArray[np.bool_], groups: NDArray[np.int64], risk: float) -> float:
@@ -68,11 +67,30 @@ def mean_interval(rows: Iterable[Counts], groups: NDArray[np.int64]) -> tuple[fl
         pull = (hits - shares[-1] * of) / of.sum()
         pulls += pull
         alone += (np.bincount(codes, pull) ** 2).sum()
-    together = (np.bincount(codes, pulls) ** 2).sum() - alone
-    apart = ((np.array(ends) - np.array(shares)[:, None]) ** 2).sum(0)
-    below, above = np.sqrt(np.maximum(0, apart + norm.ppf(0.975) ** 2 * together)) / len(shares)
-    mean = np.mean(shares)
-    return max(0.0, float(mean - below)), min(1.0, float(mean + above))
+    return _recovered(shares, ends, (np.bincount(codes, pulls) ** 2).sum() - alone)
+
+
+def drawn_intervals(
+    shares: NDArray[np.float64], draws: NDArray[np.float64], sizes: NDArray[np.float64]
+) -> tuple[list[tuple[float, float]], tuple[float, float]]:
+    """The 95 % intervals of shares that are no ratios of sums, and of their mean.
+
+    For average precisions; as `interval` and `mean_interval`, but the variances are those among
+    draws of whole groups (Efron, 1979).
+
+    Args:
+        shares: of all frames (K).
+        draws: the same of frames whose groups were drawn again (B x K; NaN: unknown in a draw).
+        sizes: of what each is a share, by group (G x K).
+    """
+    apart = np.nan_to_num(draws - np.nanmean(draws, axis=0))
+    variances = (apart**2).sum(0) / np.maximum(1, np.isfinite(draws).sum(0))
+    totals = sizes.sum(0)
+    ends = [
+        _wilson(*row) for row in zip(shares.tolist(), variances * totals**2, sizes.T, strict=True)
+    ]
+    together = apart.sum(1).var() - variances.sum()
+    return ends, _recovered(shares.tolist(), ends, float(together))
 
 
 def bootstrap_interval(
@@ -95,21 +113,39 @@ def bootstrap_interval(
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
-def _effective(
-    hits: NDArray[np.float64], of: NDArray[np.float64], groups: NDArray[np.int64]
-) -> tuple[float, float]:
-    """The share, and of how many independent frames it would vary as much.
+def _wilson(share: float, between: float, sizes: NDArray[np.floating]) -> tuple[float, float]:
+    """Wilson's interval of the number of independent frames by which a share varies as much.
 
     That is Kish's (1965) number of shots, as if frames of a shot stood or fell together, divided
     by the part of that variance that there is between the shots (of the linearised ratio). Few
     wrong shots tell little of this part, none nothing: one more shot of typical size is counted,
     all right half of the time and all wrong the other half.
+
+    Args:
+        share: of the frames.
+        between: the sum of the squares of what each shot has more or less than its part.
+        sizes: of the shots.
     """
-    _, codes = np.unique(groups, return_inverse=True)
-    sizes = np.bincount(codes, of)
-    share = hits.sum() / sizes.sum()
     typical = (sizes**2).sum() / sizes.sum()
     shots = sizes.sum() / typical
-    between = (np.bincount(codes, hits - share * of) ** 2).sum() / typical**2
-    part = (between + FURTHER) / (share * (1 - share) * shots + FURTHER)
-    return float(share), float(shots / min(1, part))
+    part = (between / typical**2 + FURTHER) / (share * (1 - share) * shots + FURTHER)
+    n, z = shots / min(1, part), norm.ppf(0.975)
+    middle = (share * n + z**2 / 2) / (n + z**2)
+    half = z * np.sqrt(share * (1 - share) * n + z**2 / 4) / (n + z**2)
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
+def _recovered(
+    shares: list[float], ends: list[tuple[float, float]], together: float
+) -> tuple[float, float]:
+    """The interval of a mean out of those of its shares.
+
+    Args:
+        shares: whose mean it is.
+        ends: of their intervals.
+        together: the sum of the covariances of each two of them.
+    """
+    apart = ((np.array(ends) - np.array(shares)[:, None]) ** 2).sum(0)
+    below, above = np.sqrt(np.maximum(0, apart + norm.ppf(0.975) ** 2 * together)) / len(shares)
+    mean = np.mean(shares)
+    return max(0.0, float(mean - below)), min(1.0, float(mean + above))
