@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from springfield.artifacts import onnx_files
 from springfield.artifacts.onnx_files import Classify, agreement, check_batches
 from springfield.files import write_json
+from springfield.images.drawing.plots import write_csv
 from springfield.images.store import ImageStore
 from springfield.machine.errors import UserError
 from springfield.scoring.calibration import (
@@ -22,7 +23,6 @@ from springfield.scoring.calibration import (
 )
 from springfield.scoring.paired import paired_test
 from springfield.stages.classification.export import Tested, _write_int8
-from springfield.stages.classification.plots import write_csv
 from springfield.stages.classification.scores import intervals, scores, scores_by_class
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])

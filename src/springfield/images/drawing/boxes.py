@@ -12,7 +12,7 @@ LABELLED, FOUND = (60, 180, 75), (230, 80, 20)
 
 def draw_boxes(
     image: NDArray[np.uint8],
-    boxes: NDArray[np.float32],
+    boxes: NDArray[np.floating],
     names: Sequence[str] = (),
     colour: tuple[int, int, int] = LABELLED,
 ) -> NDArray[np.uint8]:

@@ -80,11 +80,12 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     """
     from springfield.images.dataset import read_split
     from springfield.images.drawing.lettering import lettering
+    from springfield.images.drawing.plots import write_csv
     from springfield.images.store import ImageStore
     from springfield.learning.curves import curves_plot
     from springfield.scoring import calibration
     from springfield.stages.classification.network import load_checkpoint
-    from springfield.stages.classification.plots import write_csv, write_plots
+    from springfield.stages.classification.plots import write_plots
 
     model = load_checkpoint(paths.checkpoint).to(machine.hardware.device)
     images = ImageStore(paths.images)

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from springfield.stages.classification.plots import coloured, picture_grid, show
+from springfield.images.drawing.plots import show
+from springfield.stages.classification.plots import coloured, picture_grid
 
 if TYPE_CHECKING:
     from springfield.stages.classification.network import Classifier

@@ -1,22 +1,19 @@
 """Pictures of an evaluation."""
 
-import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from sklearn.metrics import confusion_matrix, precision_recall_curve
 from torchvision.utils import make_grid
 
-FORMULA = re.compile(r"^(?![+-]?[\d.]+$)(?=[=+\-@\t\r])")
-"""What a spreadsheet would run; a number is none."""
+from springfield.images.drawing.plots import precision_recall_plot, show, write_csv
+
 BINS = 15
 """Of the reliability."""
 SMALLEST = 48
@@ -73,12 +70,6 @@ def _reliability(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) 
     return pd.DataFrame(rows, columns=["confidence", "accuracy", "n"])
 
 
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table without its index, to five decimals; a name is no formula to a spreadsheet."""
-    table = table.map(lambda cell: FORMULA.sub("'", cell) if isinstance(cell, str) else cell)
-    table.to_csv(path, index=False, lineterminator="\n", float_format="%.5f")
-
-
 def confusion_plot(confusion: NDArray[np.int64], classes: list[str], path: Path) -> None:
     """Draw a confusion matrix (true x predicted counts), coloured by the share of each row."""
     n = len(classes)
@@ -96,31 +87,6 @@ def confusion_plot(confusion: NDArray[np.int64], classes: list[str], path: Path)
     axes.set_yticks(range(n), names)
     axes.set(xlabel="predicted", ylabel="true", title="Confusion matrix (test)")
     figure.colorbar(image, ax=axes, label="share of the class", shrink=0.7)
-    figure.savefig(path, format="png", metadata={"Software": None})
-
-
-def precision_recall_plot(curves: dict[str, pd.DataFrame], every: str, path: Path) -> None:
-    """Draw precision over recall of each class, faint, and of all answers together.
-
-    Args:
-        curves: tables with `recall` and `precision`, by class.
-        every: which of them is that of all answers.
-        path: file to write.
-    """
-    figure = Figure(figsize=(5, 5), layout="constrained")
-    axes = figure.add_subplot()
-    for name, curve in curves.items():
-        if name != every:
-            axes.plot(curve["recall"], curve["precision"], color="grey", lw=0.7, alpha=0.4)
-    axes.plot(
-        curves[every]["recall"], curves[every]["precision"], color="tab:blue", lw=2.5, label=every
-    )
-    axes.set(
-        xlabel="recall", ylabel="precision", title="Precision and recall (test)",
-        xlim=(0, 1.02), ylim=(0, 1.02),
-    )  # fmt: skip
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower left")
     figure.savefig(path, format="png", metadata={"Software": None})
 
 
@@ -189,10 +155,3 @@ def picture_grid(pictures: NDArray[np.floating], columns: int, gap: int = 4) -> 
 def coloured(planes: NDArray[np.floating], palette: str) -> NDArray[np.float32]:
     """Planes (N x H x W, 0 to 1) as pictures (N x 3 x H x W) in a palette of matplotlib's."""
     return np.asarray(colormaps[palette](planes)[..., :3].transpose(0, 3, 1, 2), np.float32)
-
-
-def show(axes: Axes, picture: NDArray[Any], title: str = "") -> None:
-    """Draw a picture without axes."""
-    axes.imshow(picture, interpolation="nearest")
-    axes.axis("off")
-    axes.set_title(title, fontsize=9, loc="left")

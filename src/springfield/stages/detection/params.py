@@ -7,6 +7,7 @@ from pydantic import with_config
 from springfield.images.reading.boxes import BoxLayout
 from springfield.learning.recipe import TrainParams
 from springfield.stages.detection.augment import AugmentParams
+from springfield.stages.detection.evaluate import EvaluateParams
 from springfield.stages.detection.prepare import PrepareParams
 from springfield.stages.detection.train import ModelParams
 from springfield.stages.params import CHECKED, CommonParams, DataParams
@@ -31,3 +32,4 @@ class DetectionParams(CommonParams):
     augment: AugmentParams
     model: ModelParams
     train: TrainParams
+    evaluate: EvaluateParams

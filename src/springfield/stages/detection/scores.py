@@ -41,12 +41,12 @@ class Boxes:
         labels: Sequence[NDArray[Any]],
         scores: Sequence[NDArray[Any]] | None = None,
     ) -> "Boxes":
-        """The boxes of frames: n x 4, n and n numbers each; those of a score of 0 are left out."""
+        """The boxes of frames (n x 4, n and n numbers each), rounded; a score of 0 is none."""
         frames = np.repeat(np.arange(len(corners)), [len(some) for some in corners])
-        sure = np.concatenate([np.empty(0), *scores]) if scores else np.ones(len(frames))
+        sure = np.concatenate([np.empty(0), *scores]).round(6) if scores else np.ones(len(frames))
         order = np.lexsort((-sure, frames))
         order = order[sure[order] > 0]
-        every = np.concatenate([np.empty((0, 4)), *corners])
+        every = np.concatenate([np.empty((0, 4)), *corners]).round(2)
         named = np.concatenate([np.empty(0, np.int64), *labels])
         return cls(frames[order], every[order], named[order], sure[order])
 
