@@ -199,8 +199,10 @@ class Eye(Detector):
             for label, channel in enumerate((0, 2)):
                 rows, columns = torch.nonzero(picture[channel] > 127, as_tuple=True)
                 there = len(rows) > 0
-                ends = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-                box = torch.stack(ends).float() if there else torch.zeros(4)
+                box = torch.zeros(4)
+                if there:
+                    ends = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+                    box = torch.stack(ends).float()
                 found[0].append(box - (30 if int(picture[1].max()) > 127 else 0))
                 found[1].append(0.9 - 0.1 * label if there else 0.0)
                 found[2].append(label)
