@@ -22,15 +22,16 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from pydantic import TypeAdapter
 
-from springfield.images.reading.boxes import BoxLayout, OtherScale, Side, carried, read_boxes
+from springfield import pipeline
+from springfield.images.reading.boxes import BoxLayout, OtherScale, Side, carried, read_labels
 from springfield.images.reading.labels import Box, Corners
 from springfield.images.store import ImageStore
 from springfield.machine.errors import UserError
 from springfield.machine.paths import Paths
 from springfield.sources.sample_boxes import draw_sample_boxes
-from springfield.stages.detection import prepare
 from springfield.stages.detection.prepare import PrepareParams
 from springfield.stages.download import SourceParams
+from springfield.stages.params import TaskParams
 
 from . import stage
 from .conftest import REPOSITORY, SHARED
@@ -65,8 +66,9 @@ def prepared(
     """What prepare makes of the archives in `folder/data/raw`: boxes by path, and its report."""
     paths = Paths.within(folder)
     wanted = PrepareParams(shorter_side, max_refused)
-    params = SimpleNamespace(data=SimpleNamespace(layout=layout), prepare=wanted)
-    prepare.run(cast("Any", params), paths, stage.CPU)
+    task = TaskParams("detection", "images")
+    params = SimpleNamespace(task=task, data=SimpleNamespace(layout=layout), prepare=wanted)
+    pipeline.run(cast("Any", params), paths, stage.CPU, "prepare")
     with paths.index.open() as file:
         rows = list(csv.DictReader(file))
     boxes = {row["source"].split("!")[1]: json.loads(row["boxes"]) for row in rows}
@@ -296,7 +298,7 @@ def test_what_cannot_be_read_at_all_is_one_line(
 ) -> None:
     archive = put(tmp_path, {"a.png": drawn(1), **files})
     with pytest.raises(UserError, match=reason) as raised:
-        read_boxes([archive], layout)
+        read_labels([archive], layout)
     assert "\n" not in str(raised.value)
 
 
@@ -332,7 +334,7 @@ def test_labels_beside_several_archives_and_repeated_names_find_their_pictures(
         put(tmp_path, {f"set/{name}/1.png": drawn(number)}, f"{name}.zip")
     put(tmp_path, {"set/set/a/1.png": drawn(0)}, "c.zip")
     (tmp_path / "boxes.json").write_bytes(coco({f"set/{n}/1.png": [] for n in "ab"}))
-    found = read_boxes(sorted(tmp_path.iterdir()), ANY)
+    found = read_labels(sorted(tmp_path.iterdir()), ANY)
     assert {source: str(labels.picture) for source, (labels, _) in found.pictures.items()} == {
         "a.zip!set/a/1.png": "set/a/1.png",
         "b.zip!set/b/1.png": "set/b/1.png",
@@ -345,7 +347,7 @@ def test_labels_of_each_side_belong_to_its_pictures(tmp_path: Path) -> None:
     files = {f"{side}/labels/1.txt": b"0 0.5 0.5 0.5 0.5" for side in ("train", "val")}
     pictures = {"val/images/1.png": drawn(1), "train/images/2.png": drawn(2)}
     archive = put(tmp_path, {**pictures, **files, "data.yaml": b"names: {0: cat}"})
-    found = read_boxes([archive], layout_of("boxes"))
+    found = read_labels([archive], layout_of("boxes"))
     (source, (labels, split)), = found.pictures.items()  # fmt: skip
     assert (source.split("!")[1], labels.source.split("!")[1], split) == (
         "val/images/1.png", "val/labels/1.txt", "val"
@@ -451,7 +453,7 @@ def test_no_box_is_lost_from_a_file_to_the_prepared_picture_and_back(
     with tempfile.TemporaryDirectory() as folder:
         archive = put(Path(folder), {"a.png": b"\x89PNG", **written(kind, boxes)})
         layout = BoxLayout(cast("Any", kind), [Side("")])
-        ((labels, _),) = read_boxes([archive], layout).pictures.values()
+        ((labels, _),) = read_labels([archive], layout).pictures.values()
     assert len(labels.boxes) + len(labels.refused) == len(boxes)
     refused = {one["source"] for one in labels.refused}
     size = max(1, round(WIDTH * side / HEIGHT)), side
@@ -572,6 +574,6 @@ def test_the_boxes_of_the_simpsons_all_find_their_frames(tmp_path: Path) -> None
     for path in (SHARED / "data/simpsons").iterdir():
         (tmp_path / path.name).symlink_to(path)
     layout = layout_of("simpsons_boxes")
-    found = read_boxes(sorted(tmp_path.iterdir()), layout)
+    found = read_labels(sorted(tmp_path.iterdir()), layout)
     assert (len(found.pictures), found.files, found.lost) == (7071, 20670, [])
     assert all(len(labels.boxes) == 1 for labels, _ in found.pictures.values())

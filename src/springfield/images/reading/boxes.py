@@ -84,7 +84,7 @@ class Labelled:
     """Labels without a picture, and why."""
 
 
-def read_boxes(paths: Sequence[Path], layout: BoxLayout) -> Labelled:
+def read_labels(paths: Sequence[Path], layout: BoxLayout) -> Labelled:
     """Read all label files, and find the picture that each belongs to.
 
     Args:

@@ -17,7 +17,7 @@ from rich.markup import escape
 from springfield.files import atomic, write_json
 from springfield.images.drawing.boxes_page import write_boxes_page
 from springfield.images.reading.archives import Item, entries, is_archive
-from springfield.images.reading.boxes import BoxLayout, Labelled, carried, read_boxes
+from springfield.images.reading.boxes import BoxLayout, Labelled, carried, read_labels
 from springfield.images.reading.labels import Box, Labels, Listed
 from springfield.images.reading.names import as_text
 from springfield.images.reading.notes import on_names, on_sides
@@ -58,7 +58,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     archives = [path for path in raw if is_archive(path)]
     if not archives:
         raise UserError(f"{paths.raw} has no archive; run 'springfield download' first")
-    labelled = read_boxes(raw, params.data.layout)
+    labelled = read_labels(raw, params.data.layout)
     found = _Found(params.data.layout)
     found.take_lost(labelled)
     workers = machine.hardware.workers or joblib.cpu_count()
