@@ -370,29 +370,22 @@ def test_the_same_picture_twice_is_used_once(tmp_path: Path) -> None:
 def test_frames_of_another_scale_are_left_out_and_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    put(
-        tmp_path / "data/raw",
-        {
-            "a.png": drawn(1), "b.png": drawn(2),
-            "annotation.txt": b"./a.png,20,15,60,45,cat\n./b.png,20,15,60,45,cat",
-        },
-    )  # fmt: skip
-    with pytest.raises(UserError, match=r"no picture has a box.*of another scale.*80x60"):
-        prepared(tmp_path, BoxLayout("kaggle", [Side("")], "", OtherScale(60)))
-    found, _ = prepared(tmp_path, BoxLayout("kaggle", [Side("")], "", OtherScale(60, [(80, 60)])))
-    assert len(found) == 2
-    with Image.open(io.BytesIO(drawn(3))) as image:
+    sizes = {"a.png": (80, 60), "b.png": (81, 61), "c.png": (90, 60)}
+    files = {}
+    for number, (name, size) in enumerate(sizes.items()):
         content = io.BytesIO()
-        image.resize((81, 61)).save(content, "PNG")
-    put(tmp_path / "data/raw", {"b.png": content.getvalue()}, "second.zip")
-    lines = "\n".join(f"set/{name}.png,20,15,60,45,cat" for name in "ab")
-    put(tmp_path / "data/raw", {"a.png": drawn(1), "annotation.txt": lines.encode()})
-    found, report = prepared(tmp_path, BoxLayout("kaggle", [Side("")], "", OtherScale(60)))
-    assert list(found) == ["b.png"]
-    assert len(report["left_out"]) == len(report["unboxed"]) == 1
-    assert "1 boxes are left out because they are of another scale" in " ".join(
-        capsys.readouterr().err.split()
-    )
+        Image.open(io.BytesIO(drawn(number))).resize(size).save(content, "PNG")
+        files[name] = content.getvalue()
+    lines = "\n".join(f"./set/{name},20,15,60,45,cat" for name in sizes)
+    put(tmp_path / "data/raw", {**files, "annotation.txt": lines.encode()})
+    layout = BoxLayout("kaggle", [Side("")], "", OtherScale(60, [(90, 60)]))
+    found, report = prepared(tmp_path, layout, max_refused=0)
+    assert list(found) == ["b.png", "c.png"]
+    reason = "of another scale than its picture of 80x60"
+    assert report["left_out"] == [{"source": "set.zip!annotation.txt, line 1", "reason": reason}]
+    assert [one["source"] for one in report["unboxed"]] == ["set.zip!a.png"]
+    told = " ".join(capsys.readouterr().err.split())
+    assert "1 boxes are left out because they are of another scale" in told
 
 
 def test_boxes_are_those_of_the_picture_that_people_see(tmp_path: Path) -> None:
@@ -493,11 +486,11 @@ def test_the_drawn_boxes_are_the_same_every_time_and_all_used(tmp_path: Path) ->
     raw = tmp_path / "data/raw"
     raw.mkdir(parents=True)
     for archive in (raw / "sample_boxes.zip", tmp_path / "again.zip"):
-        draw_sample_boxes(archive, 0.08)
+        draw_sample_boxes(archive, 0.06)
     assert (tmp_path / "again.zip").read_bytes() == (raw / "sample_boxes.zip").read_bytes()
     layout = layout_of("sample_boxes")
     found, report = prepared(tmp_path, layout, shorter_side=160, max_refused=0)
-    assert len(found) == 58
+    assert len(found) == 43
     assert report["boxes_read"] == report["boxes"] > 1.3 * len(found)
     assert {len(boxes) for boxes in found.values()} == {1, 2, 3, 4}
     page = Paths.within(tmp_path).data_page.read_text()
@@ -569,6 +562,7 @@ def test_boxes_of_ones_own_are_read_as_the_page_about_data_says(
     assert report["unmatched"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "data/simpsons").is_dir(), reason="no mirror")
 def test_the_boxes_of_the_simpsons_all_find_their_frames(tmp_path: Path) -> None:
     for path in (SHARED / "data/simpsons").iterdir():
