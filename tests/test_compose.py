@@ -11,7 +11,6 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 import torch
 import yaml
-from flatten_dict import unflatten
 
 from springfield import pipeline
 from springfield.config import TASKS, by_key, compose, load
@@ -22,9 +21,9 @@ from .conftest import REPOSITORY, Project
 EXPERIMENTS = sorted(path.stem for path in (REPOSITORY / "conf/experiment").glob("*.yaml"))
 
 
-def write(path: Path, **changes: object) -> Path:
-    """The repository's params with some dotted keys (`__` for the dot) changed."""
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+def write(path: Path, of: Path = REPOSITORY / "params.yaml", /, **changes: object) -> Path:
+    """Params, the repository's, with some dotted keys (`__` for the dot) changed."""
+    params = yaml.safe_load(of.read_text())
     for key, value in changes.items():
         *parents, last = (int(part) if part.isdigit() else part for part in key.split("__"))
         part = params
@@ -68,13 +67,23 @@ OF_SERIES = {
     "milk", "temperature", "series", "time", "windows", "jitter", "lstm", "lstm_lab", "forecast"
 }  # fmt: skip
 """Choices that go with a forecast."""
+OF_BOXES = {"boxes", "detect"}
+"""Choices that go with a detection, beside those named so."""
+
+
+def experiment_of(choice: str) -> list[str]:
+    """The experiment that a choice goes with."""
+    if choice in OF_SERIES:
+        return ["experiment=milk"]
+    boxes = choice in OF_BOXES or choice.endswith("_boxes") or choice.startswith("fcos")
+    return ["experiment=sample_boxes"] if boxes else []
 
 
 @pytest.mark.parametrize("group", ["data", "split", "augment", "model", "train", "hardware"])
 def test_every_choice_of_a_group_composes(group: str, tmp_path: Path) -> None:
     for choice in (REPOSITORY / "conf" / group).glob("*.yaml"):
-        task = ["experiment=milk"] if choice.stem in OF_SERIES else []
-        compose(REPOSITORY, tmp_path / "params.yaml", [*task, f"{group}={choice.stem}"])
+        chosen = [*experiment_of(choice.stem), f"{group}={choice.stem}"]
+        compose(REPOSITORY, tmp_path / "params.yaml", chosen)
 
 
 def test_committed_params_are_what_conf_composes(tmp_path: Path) -> None:
@@ -215,6 +224,20 @@ WRONG_OF_SERIES: dict[str, list[Any]] = {
     "model.levels": [[], [0], [1.0], [0.95, 0.8], [0.8, 0.8]],
 }
 """The same of the fields that only a forecast has."""
+OTHER_SCALE = {"shorter_side": 256, "but": [[256, 379]]}
+WRONG_OF_BOXES: dict[str, list[Any]] = {
+    "data.layout.format": ["csv", None],
+    "data.layout.pictures": [[], None, "all"],
+    "data.layout.pictures.0.pattern": ["(", 5],
+    "data.layout.pictures.0.split": ["tset"],
+    "data.layout.labels": ["(", 5],
+    "data.layout.other_scale.shorter_side": [0, "256"],
+    "data.layout.other_scale.but": [[256], [[256]]],
+    "model.width": [7, 8.5],
+    "model.detections": [0],
+    "model.iou": [0, 1, 1.5],
+}
+"""The same of the fields that only a detection has."""
 
 
 def leaves(kind: Any, prefix: str = "") -> Iterator[str]:
@@ -228,21 +251,32 @@ def leaves(kind: Any, prefix: str = "") -> Iterator[str]:
 
 
 def test_every_field_is_among_the_wrong_ones() -> None:
-    of_pictures, of_series = (set(leaves(kind)) for kind in TASKS.values())
+    of_pictures, of_boxes, of_series = (set(leaves(kind)) for kind in TASKS.values())
     assert of_pictures == set(WRONG)
     assert of_series - of_pictures == set(WRONG_OF_SERIES)
+    assert of_boxes - of_pictures == set(WRONG_OF_BOXES)
 
 
-@pytest.mark.parametrize("key", WRONG_OF_SERIES)
-def test_a_value_out_of_a_series_range_is_refused(key: str, tmp_path: Path) -> None:
-    path = tmp_path / "params.yaml"
-    compose(REPOSITORY, path, ["experiment=milk"])
-    for value in WRONG_OF_SERIES[key]:
-        content = unflatten(by_key(path) | {key: value}, "dot")
-        (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(content))
+@pytest.mark.parametrize(
+    ("experiment", "key", "values"),
+    [
+        (experiment, key, values)
+        for experiment, wrong in (("milk", WRONG_OF_SERIES), ("sample_boxes", WRONG_OF_BOXES))
+        for key, values in wrong.items()
+    ],
+)
+def test_a_value_out_of_a_tasks_range_is_refused(
+    experiment: str, key: str, values: list[Any], tmp_path: Path
+) -> None:
+    composed = tmp_path / "params.yaml"
+    compose(REPOSITORY, composed, [f"experiment={experiment}"])
+    given = {"data__layout__other_scale": OTHER_SCALE} if "other_scale" in key else {}
+    for value in values:
+        changes = copy.deepcopy({**given, key.replace(".", "__"): value})
+        path = write(tmp_path / "wrong.yaml", composed, **changes)
         with pytest.raises(UserError) as error:
-            load(tmp_path / "wrong.yaml")
-        assert key.split(".")[0] in str(error.value).removeprefix(str(tmp_path / "wrong.yaml"))
+            load(path)
+        assert key.split(".")[0] in str(error.value).removeprefix(str(path))
 
 
 @pytest.mark.parametrize("key", WRONG)
