@@ -17,6 +17,13 @@ from springfield.sampling.batches import PADDING
 from springfield.stages.detection.learner import assign, losses
 from springfield.stages.detection.network import Architecture, Detector, suppressed
 
+from .conftest import Project, experiments
+
+SMALL = (
+    "hardware=cpu", "experiment=sample_boxes", "data.source.sample_boxes=0.1",
+    "prepare.shorter_side=64", "model.backbone=test_resnet", "model.input_size=64",
+    "model.width=16", "train.epochs=2", "export.calibration=8",
+)  # fmt: skip
 FLIP = [{"name": "HorizontalFlip", "p": 1.0}]
 
 
@@ -177,3 +184,34 @@ def test_what_is_no_convolutional_network_is_refused() -> None:
         detector("vit_tiny_patch16_224", 224)
     with pytest.raises(UserError, match="timm has no 'resnet10'"):
         detector("resnet10")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", experiments("detection"), ids=lambda path: path.stem)
+def test_every_detector_trains(experiment: Path, finished: Project) -> None:
+    """On drawn boxes, with the experiment's own recipe and network."""
+    small = ("hardware=cpu", "model.weights=null", "model.input_size=128", "train.batch_size=4")
+    drawn = ("data=sample_boxes", "data.source.sample_boxes=0.1")
+    finished.springfield("compose", f"experiment={experiment.stem}", *drawn, *small)
+    for stage in ("download", "prepare", "split", "augment"):
+        finished.springfield(stage)
+    assert "images per second" in finished.springfield("train", "--preset", "fast")
+
+
+@pytest.mark.slow
+def test_boxes_become_a_champion_and_rerun_what_changed(finished: Project) -> None:
+    """With commands only."""
+    finished.springfield("compose", *SMALL)
+    assert finished.repro() == [
+        "config", "download", "prepare", "split", "augment", "train", "evaluate", "export"
+    ]  # fmt: skip
+    assert finished.repro() == []
+    finished.springfield("compose", *SMALL, "optimizer.lr=0.01")
+    assert finished.repro() == ["config", "train", "evaluate", "export"]
+    assert "is the champion of sample_boxes" in finished.springfield("promote")
+    assert "test map50" in finished.springfield("compare", "1")
+    curves = pd.read_csv(finished.path / "reports/train/metrics.csv")
+    assert {"train_class_loss", "train_box_loss", "train_centre_loss", "val_map50"} <= set(curves)
+    run = finished.runs()[0]
+    assert {"val_map50", "train_box_loss", "test_map50"} <= set(run.data.metrics)
+    assert "mAP50" in finished.springfield("summary")

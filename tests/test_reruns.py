@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import STAGES, Project
+from .test_detect import SMALL as SMALL_BOXES
 from .test_forecast import SMALL, week
 
 CODE = "src/springfield"
@@ -47,6 +48,7 @@ EDITS = {
     f"{TASK}/evaluate.py": ["evaluate"],
     f"{TASK}/export.py": ["export"],
     f"{CODE}/artifacts/card*": ["export"],
+    f"{CODE}/stages/detection/*": [],
     f"{CODE}/stages/forecasting/*": [],
     f"{CODE}/series/*": [],
     "conf/*": ["config"],
@@ -82,6 +84,30 @@ EDITS_OF_A_FORECAST = {
     f"{CODE}/scoring/calibration.py": ["evaluate"],
 }
 """The same where a series is forecast."""
+
+DETECTION = f"{CODE}/stages/detection"
+EDITS_OF_A_DETECTION = {
+    f"{TASK}/*": [],
+    f"{FORECAST}/*": [],
+    f"{CODE}/series/*": [],
+    f"{CODE}/images/reading/label_formats.py": ["prepare"],
+    f"{CODE}/images/drawing/boxes.py": ["prepare", "augment", "evaluate"],
+    f"{CODE}/images/dataset.py": TRAINED,
+    f"{CODE}/images/transforms.py": ["augment", "train"],
+    f"{CODE}/sources/sample_boxes.py": ["download"],
+    f"{DETECTION}/params.py": [],
+    f"{DETECTION}/prepare.py": ["prepare"],
+    f"{DETECTION}/augment.py": ["augment"],
+    f"{DETECTION}/train.py": ["train"],
+    f"{DETECTION}/learner.py": ["train"],
+    f"{DETECTION}/network.py": TRAINED,
+    f"{DETECTION}/scores.py": ["evaluate"],
+    f"{DETECTION}/plots.py": ["evaluate"],
+    f"{DETECTION}/inside.py": ["evaluate"],
+    f"{DETECTION}/card*": ["export"],
+    f"{CODE}/learning/learner.py": ["train"],
+}
+"""The same where boxes are found."""
 
 PARAMS = {
     "data.source.sample=0.11": ["download", "export"],
@@ -143,15 +169,37 @@ def edited_forecast(done: Project, tmp_path_factory: pytest.TempPathFactory) -> 
     return edit_all(project)
 
 
+@pytest.fixture(scope="module")
+def edited_detection(
+    done: Project, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, set[str]]:
+    """Of a detector."""
+    project = done.copy(tmp_path_factory.mktemp("edited_detection") / "project")
+    project.springfield("compose", *SMALL_BOXES)
+    assert project.repro()[-1] == "export"
+    return edit_all(project)
+
+
+def expect(edited: dict[str, set[str]], files: str, stages: list[str]) -> None:
+    found = fnmatch.filter(edited, files)
+    assert found
+    assert {name: edited[name] for name in found} == dict.fromkeys(found, set(stages))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("files", EDITS_OF_A_FORECAST)
 def test_an_edit_concerns_these_stages_of_a_forecast(
     files: str, edited_forecast: dict[str, set[str]]
 ) -> None:
-    expected = set(EDITS_OF_A_FORECAST[files])
-    found = fnmatch.filter(edited_forecast, files)
-    assert found
-    assert {name: edited_forecast[name] for name in found} == dict.fromkeys(found, expected)
+    expect(edited_forecast, files, EDITS_OF_A_FORECAST[files])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("files", EDITS_OF_A_DETECTION)
+def test_an_edit_concerns_these_stages_of_a_detection(
+    files: str, edited_detection: dict[str, set[str]]
+) -> None:
+    expect(edited_detection, files, EDITS_OF_A_DETECTION[files])
 
 
 @pytest.mark.parametrize("files", EDITS)
