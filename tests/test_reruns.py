@@ -183,7 +183,7 @@ def edited_detection(
 def expect(edited: dict[str, set[str]], files: str, stages: list[str]) -> None:
     found = fnmatch.filter(edited, files)
     assert found
-    assert {name: edited[name] for name in found} == dict.fromkeys(found, set(stages))
+    assert {name: edited[name] for name in found} == {name: set(stages) for name in found}
 
 
 @pytest.mark.slow
