@@ -1,7 +1,6 @@
 """Scores of a detector, against values worked out by hand and against COCO's own evaluation."""
 
 import json
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -214,10 +213,10 @@ class Eye(Detector):
         )
 
 
-@pytest.fixture
-def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     """The stage run on 60 pictures of several sizes, with at most one thing of each class."""
-    paths, rng = Paths.within(tmp_path), np.random.default_rng(0)
+    paths, rng = Paths.within(tmp_path_factory.mktemp("evaluated")), np.random.default_rng(0)
     paths.images.parent.mkdir(parents=True)
     paths.training.mkdir(parents=True)
     pictures, rows = [], []
@@ -252,9 +251,10 @@ def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
         paths.training / "speed.csv", index=False
     )
     eye = Eye(Architecture("resnet10t", 64, [0.5] * 3, [0.25] * 3, CLASSES, 32, 2, 0.6))
-    monkeypatch.setattr(network, "load_checkpoint", lambda folder: eye.eval())
     params = SimpleNamespace(seed=1, evaluate=EvaluateParams(baseline=True))
-    run(cast(DetectionParams, params), paths, CPU)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "load_checkpoint", lambda folder: eye.eval())
+        run(cast(DetectionParams, params), paths, CPU)
     return paths
 
 

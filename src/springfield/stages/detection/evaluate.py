@@ -291,9 +291,10 @@ def _looks(model: "Detector", test: Tested, folder: Path) -> None:
     frames = np.linspace(0, len(test.ids) - 1, min(SHOWN, len(test.ids))).astype(int).tolist()
     pictures = [test.images[test.ids[frame]] for frame in frames]
     boxes = [test.boxes(frame) for frame in frames]
+    fullest = max(range(len(frames)), key=lambda n: len(boxes[n][0]))
     figures = {
         "examples": examples_plot(pictures, boxes, test.answers, test.classes),
-        "feature_maps": score_maps_plot(model, pictures[0], test.classes),
+        "feature_maps": score_maps_plot(model, pictures[fullest], test.classes),
     }
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", metadata={"Software": None})

@@ -90,6 +90,6 @@ def _draw(
         name, low = classes[boxes.labels[place]].replace("_", " "), colour == FOUND
         axes.text(
             x1, y2 if low else y1, f"{name} {boxes.scores[place]:.0%}" if low else name,
-            va="top" if low else "bottom", fontsize=7, color=rgb, clip_on=True,
-            bbox={"facecolor": "white", "alpha": 0.6, "lw": 0, "pad": 0.5},
+            va="top" if low else "bottom", fontsize=7, color="white", clip_on=True,
+            bbox={"facecolor": rgb, "lw": 0, "pad": 0.5},
         )  # fmt: skip
