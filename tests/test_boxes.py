@@ -34,7 +34,7 @@ from springfield.stages.download import SourceParams
 from springfield.stages.params import TaskParams
 
 from . import stage
-from .conftest import REPOSITORY, SHARED
+from .conftest import REPOSITORY, SHARED, Project
 
 ANY = BoxLayout("any", [Side("")])
 WIDTH, HEIGHT = 80, 60
@@ -560,6 +560,22 @@ def test_boxes_of_ones_own_are_read_as_the_page_about_data_says(
     found, report = prepared(tmp_path, layout, max_refused=0)
     assert found == {name: [HALF] for name in pictures}
     assert report["unmatched"] == 0
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_about_data_read_boxes_of_ones_own(project: Project) -> None:
+    folder = project.path / "data/pictures"
+    folder.mkdir()
+    pictures = {f"{number:02}.png": drawn(number) for number in range(20)}
+    for name, content in pictures.items():
+        (folder / name).write_bytes(content)
+    write_yolo(folder, pictures)
+    project.springfield("use", "boxes")
+    for stage_name in ("download", "prepare", "split"):
+        project.springfield(stage_name)
+    report = json.loads((project.path / "reports/data.json").read_text())
+    assert (report["images"], report["boxes"]) == (20, 20)
+    assert (project.path / "data/split.csv").read_text().count("test") == 3
 
 
 @pytest.mark.slow

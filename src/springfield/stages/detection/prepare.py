@@ -256,7 +256,8 @@ def _times(size: tuple[int, int] | None) -> str:
 
 
 def _check(report: dict[str, Any], params: PrepareParams) -> None:
-    for kind, total in (("refused", report["files"]), ("refused_boxes", report["boxes_read"])):
+    labelled = report["files"] - report["unmatched"]
+    for kind, total in (("refused", labelled), ("refused_boxes", report["boxes_read"])):
         listed = report[kind]
         if len(listed) > params.max_refused * total:
             what = "boxes" if kind == "refused_boxes" else "pictures"
