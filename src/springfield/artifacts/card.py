@@ -65,6 +65,7 @@ def _front(
         )
         for side, found in scores.items()
         for metric, score in metrics.items()
+        if found[score] is not None  # as that of a class without frames
     ]
     return ModelCardData(
         model_name=name,

@@ -1,7 +1,7 @@
 """ONNX files of a network, in fp32 and int8, and how far they agree with it.
 
 They take raw pixels (`image`: uint8, N x H x W x 3, RGB, any size) and give `probabilities`
-(float, N x classes).
+(float, N x classes), or what else they are told to.
 """
 
 import tempfile
@@ -28,7 +28,12 @@ Classify = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 
 def write_onnx(
-    network: Any, image: NDArray[np.uint8], opset: int, path: Path, metadata: dict[str, str]
+    network: Any,
+    image: NDArray[np.uint8],
+    opset: int,
+    path: Path,
+    metadata: dict[str, str],
+    outputs: tuple[str, ...] = ("probabilities",),
 ) -> None:
     """Write a network in fp32; `image` (H x W x 3) is an example of what it takes."""
     import torch
@@ -36,7 +41,7 @@ def write_onnx(
     example = torch.from_numpy(np.stack([image, image]))
     dimensions = [torch.export.Dim(name) for name in ("batch", "height", "width")]
     _export(
-        network, example, ("image", "probabilities"), opset, path, metadata,
+        network, example, ("image", *outputs), opset, path, metadata,
         dynamic_shapes=(dict(enumerate(dimensions)),),
     )  # fmt: skip
 
@@ -80,7 +85,7 @@ def quantize_dynamic(source: Path, path: Path, metadata: dict[str, str]) -> None
 def _export(
     network: Any,
     example: Any,
-    names: tuple[str, str],
+    names: tuple[str, ...],
     opset: int,
     path: Path,
     metadata: dict[str, str],
@@ -95,7 +100,7 @@ def _export(
             network,
             (example,),
             input_names=[names[0]],
-            output_names=[names[1]],
+            output_names=names[1:],
             opset_version=opset,
             dynamo=True,
             **shapes,
@@ -119,12 +124,18 @@ def _save(proto: Any, path: Path, metadata: dict[str, str]) -> None:
 
 
 def open_onnx(path: Path) -> Classify:
-    """A file as a function."""
+    """A file of one output as a function."""
+    run = open_outputs(path)
+    return lambda batch: np.asarray(run(batch)[0], np.float32)
+
+
+def open_outputs(path: Path) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
+    """A file as a function, from a batch to all outputs."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    return lambda batch: np.asarray(session.run(None, {name: batch})[0], np.float32)
+    return lambda batch: list(session.run(None, {name: batch}))
 
 
 def agreement(expected: NDArray[np.float32], found: NDArray[np.float32]) -> tuple[float, float]:
@@ -156,11 +167,25 @@ def check_batches(found: Classify, image: NDArray[np.uint8], expected: Classify)
 
 
 def quantize(
-    source: Path, frames: list[NDArray[np.uint8]], path: Path, metadata: dict[str, str], ends: int
+    source: Path,
+    frames: list[NDArray[np.uint8]],
+    path: Path,
+    metadata: dict[str, str],
+    ends: int,
+    layers: tuple[str, ...] = LAYERS,
 ) -> list[str]:
     """Static int8 quantisation (QDQ; activations uint8, weights int8 per channel).
 
-    The first and the last `ends` layers stay in float; their names are returned.
+    What no layer comes after stays in float, as do the first and the last `ends` layers, whose
+    names are returned. Those that share their weights are one layer.
+
+    Args:
+        source: the file in fp32.
+        frames: batches that the ranges of activations are measured on.
+        path: to write.
+        metadata: of the file.
+        ends: how many layers.
+        layers: the kinds of nodes that have weights.
     """
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -174,8 +199,13 @@ def quantize(
     with tempfile.TemporaryDirectory() as folder:
         prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        layers = [node.name for node in onnx.load(prepared).graph.node if node.op_type in LAYERS]
-        kept = [*layers[:ends], *layers[-ends:]] if ends else []
+        nodes = onnx.load(prepared).graph.node
+        by_weights: dict[str, list[str]] = {}
+        for node in nodes:
+            if node.op_type in layers:
+                by_weights.setdefault(node.input[1], []).append(node.name)
+        order = list(by_weights.values())
+        kept = [name for names in (*order[:ends], *order[-ends:]) for name in names if ends]
         quantization.quantize_static(
             prepared,
             quantized,
@@ -184,10 +214,22 @@ def quantize(
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
-            op_types_to_quantize=[*LAYERS, *BETWEEN],
-            nodes_to_exclude=kept,
+            op_types_to_quantize=[*layers, *BETWEEN],
+            nodes_to_exclude=[*kept, *_after(nodes, layers)],
             # Ranges by plain extremes let single outliers decide: -2.4 points on real frames.
             extra_options={"CalibMovingAverage": True},
         )
         _save(onnx.load(quantized), path, metadata)
     return kept
+
+
+def _after(nodes: Any, layers: tuple[str, ...]) -> list[str]:
+    """The names of those nodes, sorted as they run, that lead to no layer."""
+    needed: set[str] = set()
+    found = []
+    for node in reversed(nodes):
+        if node.op_type in layers or needed & set(node.output):
+            needed |= set(node.input)
+        else:
+            found.append(node.name)
+    return found

@@ -14,11 +14,13 @@ from springfield.machine.progress import console
 if TYPE_CHECKING:
     import pandas as pd
 
+    from springfield.serving.predict import Opened
+
 SHOWN = 5
 """Horizons of known values in the plot."""
 
 
-def forecast(model: Path, files: list[Path], plot: Path | None, *, as_json: bool) -> None:
+def forecast(model: "Opened", files: list[Path], plot: Path | None, *, as_json: bool) -> None:
     """Print how series go on.
 
     Raises:

@@ -39,21 +39,36 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="So many classes of each picture")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all decimals")] = False,
     plot: Annotated[Path | None, typer.Option(help="Draw a forecast into this picture")] = None,
+    draw: Annotated[
+        Path | None, typer.Option(help="Of a detector: draw the boxes, into copies in this folder")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Of a detector: lowest score of a box; default: its own"),
+    ] = None,
 ) -> None:
-    """Name what pictures show, or say how a series goes on, as the model does the one or the other.
+    """Name what pictures show, find where it is, or say how a series goes on, as the model can.
 
     A picture that cannot be read does not stop the others.
     """
-    from springfield.serving.predict import ForecasterError, Predictor
+    from springfield.serving.predict import Predictor, open_model
 
-    try:
-        predictor = Predictor(model)
-    except ForecasterError:
+    opened = open_model(model)
+    given = {"--plot": ("forecasting", plot), "--draw": ("detection", draw)}
+    given["--threshold"] = ("detection", threshold)
+    for option, (task, value) in given.items():
+        if value is not None and task != opened.task:
+            raise UserError(f"{option} is for models of {task}; {model} is one of {opened.task}")
+    if opened.task == "forecasting":
         from springfield.cli.forecast import forecast
 
-        forecast(model, pictures, plot, as_json=as_json)
+        forecast(opened, pictures, plot, as_json=as_json)
+    elif opened.task == "detection":
+        from springfield.cli.detect import detect
+
+        detect(opened, pictures, threshold, draw, as_json=as_json)
     else:
-        _name(predictor, pictures, top, as_json=as_json)
+        _name(Predictor(opened), pictures, top, as_json=as_json)
 
 
 def _name(predictor: "Predictor", pictures: list[Path], top: int, *, as_json: bool) -> None:

@@ -8,28 +8,28 @@ import pandas as pd
 
 from springfield.machine.errors import UserError
 from springfield.series.reading.table import Columns, read_table
-from springfield.serving.predict import open_model
+from springfield.serving.predict import Opened
 
 
 class Forecaster:
     """A forecaster that `springfield export` wrote.
 
     Args:
-        path: an ONNX file.
+        opened: the file.
 
     Raises:
-        UserError: no such file, a damaged one, or no forecaster.
+        UserError: it is no forecaster.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.session, metadata = open_model(path)
+    def __init__(self, opened: Opened) -> None:
+        self.session, metadata = opened.session, opened.metadata
         try:
             self.columns = Columns(**json.loads(metadata["columns"]))
             self.window: int = json.loads(metadata["window"])
             self.levels: list[float] = json.loads(metadata["levels"])
             self.quantiles: list[float] = json.loads(metadata["quantiles"])
         except (KeyError, ValueError, TypeError) as error:
-            raise UserError(f"{path} is no forecaster of 'springfield export'") from error
+            raise UserError(f"{opened.path} is no forecaster of 'springfield export'") from error
 
     def known(self, path: Path) -> "pd.Series[float]":
         """The series of a CSV by time, its last value the newest.

@@ -15,7 +15,7 @@ from springfield.files import atomic
 from springfield.machine.errors import UserError
 from springfield.machine.paths import Paths
 from springfield.serving.listen import HOST, Handler, listen
-from springfield.serving.samples import Samples, drawn_pictures, tested_pictures
+from springfield.serving.samples import drawn_pictures, tested_pictures
 
 Site = dict[str, Path | bytes]
 """What is served: the path under `/` of every file, and the file or its content."""
@@ -70,9 +70,13 @@ def site(web: Path, paths: Paths, *, samples: bool) -> Site:
     for path in models.values():
         if not path.is_file():
             raise UserError(f"{path} does not exist; run 'make repro' (or 'dvc pull') first")
+    described = json.loads(paths.description.read_text(encoding="utf-8"))
+    if (task := described.get("task", "classification")) != "classification":
+        raise UserError(f"the page shows classifiers only; {paths.onnx} is a model of {task}")
     content: Site = {path.name: path for path in sorted(web.iterdir()) if path.suffix in PAGE_TYPES}
     content |= {f"vendor/{name}": runtime / name for name in RUNTIME}
-    shown = _samples(paths, from_data=samples)
+    classes = described.get("classes", [])
+    shown = (samples and tested_pictures(paths, classes)) or drawn_pictures(classes)
     content |= {path: picture for path, (_, picture) in shown.items()}
     description = {
         "headers": headers(web),
@@ -167,12 +171,6 @@ custom_headers:
 
 Names what is in a picture, in the browser: no picture leaves it.
 """
-
-
-def _samples(paths: Paths, *, from_data: bool) -> Samples:
-    """Pictures of what the model knows: of its data, or of the sample's cast, or none."""
-    classes = json.loads(paths.description.read_text(encoding="utf-8")).get("classes", [])
-    return (from_data and tested_pictures(paths, classes)) or drawn_pictures(classes)
 
 
 def _changed(file: Path | bytes, known: str | None) -> tuple[str, bytes | None]:

@@ -2,11 +2,13 @@
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from PIL import Image
 
 from springfield.artifacts.text import terminal
 from springfield.images.reading.decoding import decode
@@ -16,8 +18,29 @@ from springfield.machine.progress import console
 from springfield.sources.folder import inside
 
 
-def open_model(path: Path, threads: int = 0) -> tuple[onnxruntime.InferenceSession, dict[str, str]]:
-    """An ONNX file, and what it says of itself.
+OTHERS = {
+    "detection": "finds boxes: 'springfield predict picture.jpg'",
+    "forecasting": "forecasts a series: 'springfield predict series.csv'",
+}
+"""What models of other tasks do."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An ONNX file, and what it says of itself."""
+
+    path: Path
+    session: onnxruntime.InferenceSession
+    metadata: dict[str, str]
+
+    @property
+    def task(self) -> str:
+        """What it was trained for."""
+        return self.metadata.get("task", '"classification"').strip('"')
+
+
+def open_model(path: Path, threads: int = 0) -> Opened:
+    """Open an ONNX file of any task.
 
     Raises:
         UserError: no such file, or a damaged one.
@@ -31,28 +54,25 @@ def open_model(path: Path, threads: int = 0) -> tuple[onnxruntime.InferenceSessi
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime has a class of its own for each kind of damage
         raise UserError(f"{path} is damaged, or no ONNX file: pull it again") from error
-    return session, session.get_modelmeta().custom_metadata_map
-
-
-class ForecasterError(UserError):
-    """The model is one of series."""
+    return Opened(path, session, session.get_modelmeta().custom_metadata_map)
 
 
 class Predictor:
-    """A model that `springfield export` wrote.
+    """A classifier that `springfield export` wrote.
 
     Args:
-        path: an ONNX file.
+        path: an ONNX file, or one that is open.
         threads: that it may use; 0: one a core.
 
     Raises:
         UserError: no such file, a damaged one, or not one of this project's.
     """
 
-    def __init__(self, path: Path | str, threads: int = 0) -> None:
-        self.session, metadata = open_model(Path(path), threads)
-        if metadata.get("task") == '"forecasting"':
-            raise ForecasterError(f"{path} forecasts a series: 'springfield predict series.csv'")
+    def __init__(self, path: Path | str | Opened, threads: int = 0) -> None:
+        opened = path if isinstance(path, Opened) else open_model(Path(path), threads)
+        path, self.session, metadata = opened.path, opened.session, opened.metadata
+        if does := OTHERS.get(opened.task):
+            raise UserError(f"{path} {does}")
         names = [i.name for i in (*self.session.get_inputs(), *self.session.get_outputs())]
         try:
             self.classes: list[str] = json.loads(metadata["classes"])
@@ -88,9 +108,13 @@ def pixels(picture: bytes) -> NDArray[np.uint8]:
     Raises:
         ValueError: it cannot be read; the text says why.
     """
-    image = decode(picture)
-    k = math.isqrt(image.width * image.height // 2**20)
-    return np.array(image.reduce(k) if k > 1 else image)
+    return reduced(decode(picture))[0]
+
+
+def reduced(image: Image.Image) -> tuple[NDArray[np.uint8], int]:
+    """The pixels (H x W x 3) of an RGB image, averaged over blocks of k x k pixels, and k."""
+    k = max(1, math.isqrt(image.width * image.height // 2**20))
+    return np.array(image.reduce(k) if k > 1 else image), k
 
 
 def find_pictures(paths: list[Path]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""A model behind HTTP: a picture in, names and probabilities out; needs neither torch nor DVC."""
+"""A model behind HTTP: a picture in, names or boxes out; needs neither torch nor DVC."""
 
 import json
 import threading
@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from springfield.files import sha256
+from springfield.images.reading.decoding import decode
+from springfield.serving.detect import Detector
 from springfield.serving.listen import Handler, listen
-from springfield.serving.predict import Predictor, pixels
+from springfield.serving.predict import Predictor, open_model, pixels
 
 MAX_BYTES = 32 << 20
 """Of a request."""
@@ -29,10 +31,11 @@ def serve(model: Path, host: str, port: int) -> None:
     Raises:
         UserError: no such model, or the address is taken.
     """
-    predictor, one_at_a_time, digest = Predictor(model), threading.Lock(), sha256(model)
+    opened, one_at_a_time, digest = open_model(model), threading.Lock(), sha256(model)
+    predictor = Detector(opened) if opened.task == "detection" else Predictor(opened)
     told: dict[str, Any] = {
         "/health": {"status": "ok", "model": model.name, "sha256": digest},
-        "/openapi.json": description(predictor.classes, digest[:12]),
+        "/openapi.json": description(predictor, digest[:12]),
     }
 
     class ModelHandler(Handler, BaseHTTPRequestHandler):
@@ -81,8 +84,10 @@ def serve(model: Path, host: str, port: int) -> None:
     listen(ModelHandler, host, port, f"{model} answers at")
 
 
-def predict(predictor: Predictor, content_type: str, body: bytes) -> list[dict[str, Any]]:
-    """What each picture of a request shows.
+def predict(
+    predictor: Predictor | Detector, content_type: str, body: bytes
+) -> list[dict[str, Any]]:
+    """What each picture of a request shows, or where.
 
     Args:
         predictor: the model.
@@ -92,7 +97,14 @@ def predict(predictor: Predictor, content_type: str, body: bytes) -> list[dict[s
     Raises:
         ValueError: there is no picture in it; the text says why.
     """
-    images = _images(body) if content_type == "application/json" else pixels(body)[None]
+    as_json = content_type == "application/json"
+    if isinstance(predictor, Detector):
+        several = as_json and predictor.batch(_images(body), predictor.threshold)
+        return [
+            {"boxes": [box.told for box in boxes]}
+            for boxes in several or [predictor.find(decode(body))]
+        ]
+    images = _images(body) if as_json else pixels(body)[None]
     predictions = []
     for found in predictor.probabilities(images).tolist():
         probability = max(found)
@@ -121,18 +133,24 @@ def _images(body: bytes) -> NDArray[np.uint8]:
     return images.astype(np.uint8)
 
 
-def description(classes: list[str], version: str) -> dict[str, Any]:
-    """What a server of a model with these classes takes and gives, as OpenAPI 3.1."""
+def description(predictor: Predictor | Detector, version: str) -> dict[str, Any]:
+    """What a server of a model takes and gives, as OpenAPI 3.1."""
     number, picture = {"type": "number"}, {"schema": {"type": "string", "format": "binary"}}
     pixels = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 255}}
     for _ in range(3):
         pixels = {"type": "array", "items": pixels}
-    properties: dict[str, Any] = {
-        "class": {"enum": classes},
-        "probability": number,
-        "sure": {"type": "boolean", "description": "whether the model's threshold is reached"},
-        "probabilities": {"type": "object", "additionalProperties": number},
-    }
+    named = {"class": {"enum": predictor.classes}}
+    if isinstance(predictor, Detector):
+        corners = {"type": "array", "items": number, "description": "x1 y1 x2 y2 in pixels"}
+        box = _object(**named, score=number, box=corners)
+        properties: dict[str, Any] = {"boxes": {"type": "array", "items": box}}
+    else:
+        properties = {
+            **named,
+            "probability": number,
+            "sure": {"type": "boolean", "description": "whether the model's threshold is reached"},
+            "probabilities": {"type": "object", "additionalProperties": number},
+        }
     predictions = _object(predictions={"type": "array", "items": _object(**properties)})
     health = _object(status={"const": "ok"}, model={"type": "string"}, sha256={"type": "string"})
     refused = {"description": "refused; says why", **_json(_object(error={"type": "string"}))}

@@ -59,11 +59,13 @@ def register(data: str, run_id: str, onnx_file: Path, description: Path, *others
             return
     described = json.loads(description.read_text())
     test = described["metrics"]["test"]
+    outputs = described.get("outputs") or [described["output"]]
+    scores = [name for name in described["scores"] if test[name] is not None]
     model = mlflow.onnx.log_model(
         onnx.load(onnx_file),
         name="model",
         signature=ModelSignature(
-            Schema([_tensor(described["input"])]), Schema([_tensor(described["output"])])
+            Schema([_tensor(described["input"])]), Schema([_tensor(output) for output in outputs])
         ),
         pip_requirements=[f"{p}=={installed(p)}" for p in ("mlflow", "onnx", "onnxruntime")],
         save_as_external_data=False,
@@ -82,7 +84,7 @@ def register(data: str, run_id: str, onnx_file: Path, description: Path, *others
         model.model_uri,
         run_id,
         tags=hashes,
-        description=", ".join(f"test {name} {test[name]:.4f}" for name in described["scores"]),
+        description=", ".join(f"test {name} {test[name]:.4f}" for name in scores),
         model_id=model.model_id,
     )
     # What `mlflow.register_model` does too, but it prints, and knows no description.

@@ -27,7 +27,7 @@ def decode(
 
     Its EXIF orientation is applied, 16 bits become 8, what is transparent becomes white. One of
     more than `LARGE` pixels is averaged over blocks that leave fewer; `info["size"]` is its whole
-    size then.
+    size.
 
     Args:
         content: of a file.
@@ -73,8 +73,7 @@ def _seen(opened: Image.Image) -> Image.Image:
     if opened.size != drafted:
         width, height = height, width
     image = _as_rgb(opened)
-    if image.size != (width, height):
-        image.info["size"] = width, height
+    image.info["size"] = width, height  # also in place of a PNG's text of that name
     return image
 
 
