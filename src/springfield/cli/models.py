@@ -193,7 +193,7 @@ def _tell_comparison(found: "Comparison") -> None:
         console.print("tested on different frames: these scores cannot be compared")
     else:
         console.print(
-            f"{len(new.predictions)} test samples, paired permutation test of the {new.primary} by "
+            f"{len(new.predictions)} test samples, paired permutation test of their scores by "
             f"groups: p = {found.p:.2g}"
         )
         if old.number != new.number:
@@ -256,7 +256,7 @@ def serve(
     host: Annotated[str, typer.Option(help="0.0.0.0: for other machines, too")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free")] = 8080,
 ) -> None:
-    """Answer over HTTP: a picture in, names and probabilities out."""
+    """Answer over HTTP: a picture in, names and probabilities out, or boxes."""
     from springfield.serving.server import serve
 
     serve(model, host, port)

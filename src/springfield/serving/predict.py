@@ -17,7 +17,6 @@ from springfield.machine.errors import UserError
 from springfield.machine.progress import console
 from springfield.sources.folder import inside
 
-
 OTHERS = {
     "detection": "finds boxes: 'springfield predict picture.jpg'",
     "forecasting": "forecasts a series: 'springfield predict series.csv'",

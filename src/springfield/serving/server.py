@@ -99,11 +99,12 @@ def predict(
     """
     as_json = content_type == "application/json"
     if isinstance(predictor, Detector):
-        several = as_json and predictor.batch(_images(body), predictor.threshold)
-        return [
-            {"boxes": [box.told for box in boxes]}
-            for boxes in several or [predictor.find(decode(body))]
-        ]
+        found = (
+            predictor.batch(_images(body), predictor.threshold)
+            if as_json
+            else [predictor.find(decode(body))]
+        )
+        return [{"boxes": [box.told for box in boxes]} for boxes in found]
     images = _images(body) if as_json else pixels(body)[None]
     predictions = []
     for found in predictor.probabilities(images).tolist():

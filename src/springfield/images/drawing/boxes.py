@@ -23,9 +23,14 @@ def draw_boxes(
     picture = Image.fromarray(image)
     pen = ImageDraw.Draw(picture)
     line = max(1, min(picture.size) // 100)
+    letters = max(10, min(picture.size) // 30)
     for number, box in enumerate(boxes.tolist()):
         pen.rectangle(box, outline=colour, width=line)
         if names:
             corner = (box[0] + line, max(0.0, box[1] - 1))
-            pen.text(corner, names[number], fill=colour, stroke_fill="white", stroke_width=1)
+            outline = max(1, letters // 10)
+            pen.text(
+                corner, names[number], colour, font_size=letters,
+                stroke_fill="white", stroke_width=outline,
+            )  # fmt: skip
     return np.asarray(picture)
