@@ -54,9 +54,11 @@ def predict(
     from springfield.serving.predict import Predictor, open_model
 
     opened = open_model(model)
-    given = {"--plot": ("forecasting", plot), "--draw": ("detection", draw)}
-    given["--threshold"] = ("detection", threshold)
-    for option, (task, value) in given.items():
+    for option, task, value in (
+        ("--plot", "forecasting", plot),
+        ("--draw", "detection", draw),
+        ("--threshold", "detection", threshold),
+    ):
         if value is not None and task != opened.task:
             raise UserError(f"{option} is for models of {task}; {model} is one of {opened.task}")
     if opened.task == "forecasting":

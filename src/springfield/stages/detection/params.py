@@ -8,6 +8,7 @@ from springfield.images.reading.boxes import BoxLayout
 from springfield.learning.recipe import TrainParams
 from springfield.stages.detection.augment import AugmentParams
 from springfield.stages.detection.evaluate import EvaluateParams
+from springfield.stages.detection.export import ExportParams
 from springfield.stages.detection.prepare import PrepareParams
 from springfield.stages.detection.train import ModelParams
 from springfield.stages.params import CHECKED, CommonParams, DataParams
@@ -33,3 +34,4 @@ class DetectionParams(CommonParams):
     model: ModelParams
     train: TrainParams
     evaluate: EvaluateParams
+    export: ExportParams
