@@ -242,6 +242,19 @@ def test_a_class_cannot_steer_the_terminal(made: Project, pictures: Path, tmp_pa
     assert "\\x1b[2J[red]Ж" in output
 
 
+def test_boxes_need_the_light_install_only(made: Project, pictures: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from springfield.cli.detect import detect;"
+        "from springfield.serving.predict import open_model;"
+        "model = open_model(Path('models/springfield.onnx'));"
+        "detect(model, [Path(sys.argv[1])], 0.0, Path(sys.argv[1]) / 'drawn', as_json=True);"
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    found = made.run(sys.executable, "-c", code, str(pictures)).stdout.splitlines()[-1]
+    heavy = {"torch", "dvc", "mlflow", "pandas", "pyarrow", "timm", "onnx", "cv2", "hydra"}
+    assert not heavy & set(found.split())
+
+
 def test_the_page_is_for_classifiers(made: Project, tmp_path: Path) -> None:
     runtime = tmp_path / "node_modules/onnxruntime-web/dist"
     runtime.mkdir(parents=True)

@@ -207,13 +207,12 @@ def _prove(expected: list[Found], found: list[Found]) -> dict[str, float]:
 def agreement(expected: list[Found], found: list[Found]) -> tuple[float, float, float]:
     """The share of boxes that two have in common, and their largest differences.
 
-    The other has a box where it has one of its class that differs by no more than `MAX_PIXELS` and
-    `MAX_SCORE`, at whatever place: boxes of the same score have no order. Where all K places are
-    taken, it need not have those that are no better than its last one. What is no number is no box.
+    A box is in the other where that has one of its class that differs by no more than `MAX_PIXELS`
+    and `MAX_SCORE`, at whatever place: boxes of the same score have no order. Where all K places
+    are taken, those that are no better than the last one may lack. What is no number is no box.
 
     Returns:
-        the share, and of these boxes the largest differences of a corner, in pixels, and of a
-        score.
+        the share, and the largest differences of a corner, in pixels, and of a score.
     """
     same, of, pixels, score = 0, 0, 0.0, 0.0
     for a, b in zip(expected, found, strict=True):
@@ -248,12 +247,9 @@ def _write_int8(
     path: Path,
     metadata: dict[str, str],
 ) -> dict[str, Any]:
-    """Quantise the network, as much of it as keeps its precision.
+    """Quantise the network, as much of it as keeps its precision; what the report says of that.
 
     Where none of it does, the file is the one in fp32, and the report says why.
-
-    Returns:
-        what the report says of it.
     """
     from springfield.artifacts.onnx_files import open_outputs, quantize
 
