@@ -100,10 +100,10 @@ def test_the_file_finds_what_the_checkpoint_finds(
         assert (scores.diff() <= 0).all()
         assert (boxes.amax(0) <= torch.tensor([width, height] * 2) + 1e-3).all()
         assert (boxes[scores == 0] == 0).all()
-        torch.testing.assert_close(scores, expected.scores[row], atol=1e-3, rtol=0)
+        lowest = scores[scores > 0].min()  # others may have taken the last places
         for box, score, label in zip(*(part[row] for part in expected), strict=True):
             near = ((boxes - box).abs().amax(1) < 0.5) & ((scores - score).abs() < 1e-3)
-            assert (near & (labels == label)).any() or score <= scores[-1] + 1e-3
+            assert (near & (labels == label)).any() or score <= lowest + 1e-3
 
 
 def test_the_report_and_the_card_say_how_good_it_is(made: Project) -> None:
@@ -151,26 +151,29 @@ def few(boxes: list[list[float]], scores: list[float], labels: list[int]) -> lis
     return [Found(np.array(boxes, np.float32), np.array(scores, np.float32), np.array(labels))]
 
 
-TWO = few([[0, 0, 9, 9], [5, 5, 20, 20]], [0.5, 0.5], [1, 2])
+ALL = few([[0, 0, 9, 9], [5, 5, 20, 20], [1, 1, 2, 2]], [0.5, 0.5, 0.1], [1, 2, 0])
 
 
 @pytest.mark.parametrize(
     ("found", "same"),
     [
-        (TWO, 1.0),
-        (few([[5, 5, 20, 20], [0, 0, 9, 9]], [0.5, 0.5], [2, 1]), 1.0),  # in another order
-        (few([[5, 5, 20, 20], [0, 0, 9, 9.4]], [0.5, 0.4995], [2, 1]), 1.0),
-        (few([[0, 0, 9, 9.6], [5, 5, 20, 20]], [0.9, 0.5], [1, 2]), 0.5),
-        (few([[0, 0, 9, 9], [5, 5, 20, 20]], [0.5, 0.5], [1, 1]), 0.5),
-        (few([[0, 0, 9, 9], [0, 0, 0, 0]], [0.5, 0.0], [1, 0]), 2 / 3),  # one is missing
-        (few([[np.nan] * 4] * 2, [np.nan] * 2, [1, 2]), 0.0),
+        (ALL, 1),
+        (few([[5, 5, 20, 20], [0, 0, 9, 9], [1, 1, 2, 2]], [0.5, 0.5, 0.1], [2, 1, 0]), 1),
+        (few([[0, 0, 9, 9.4], [5, 5, 20, 20], [1, 1, 2, 2]], [0.5005, 0.5, 0.1], [1, 2, 0]), 1),
+        (few([[0, 0, 9, 9.6], [5, 5, 20, 20], [1, 1, 2, 2]], [0.5, 0.5, 0.1], [1, 2, 0]), 2 / 3),
+        (few([[0, 0, 9, 9], [5, 5, 20, 20], [1, 1, 2, 2]], [0.5, 0.5, 0.1], [1, 1, 0]), 2 / 3),
+        (few([[0, 0, 9, 9], [5, 5, 20, 20], [1, 1, 2, 2]], [0.51, 0.5, 0.1], [1, 2, 0]), 2 / 3),
+        (few([[0, 0, 9, 9], [1, 1, 2, 2], [0, 0, 0, 0]], [0.5, 0.1, 0.0], [1, 0, 0]), 4 / 5),
+        (few([[0, 0, 9, 9], [5, 5, 20, 20], [7, 7, 8, 8]], [0.5, 0.5, 0.1], [1, 2, 0]), 1),
+        (few([[np.nan] * 4] * 3, [np.nan] * 3, [1, 2, 0]), 0),
     ],
+    ids=["same", "another order", "nearly", "place", "class", "score", "lacks", "last", "NaN"],
 )
 def test_two_agree_as_far_as_each_has_the_boxes_of_the_other(
     found: list[Found], same: float
 ) -> None:
-    assert agreement(TWO, found)[0] == pytest.approx(same)
-    assert agreement(found, TWO)[0] == pytest.approx(same)
+    assert agreement(ALL, found)[0] == pytest.approx(same)
+    assert agreement(found, ALL)[0] == pytest.approx(same)
 
 
 def test_boxes_are_listed_in_pixels_of_the_whole_picture(

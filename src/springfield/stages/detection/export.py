@@ -208,8 +208,9 @@ def agreement(expected: list[Found], found: list[Found]) -> tuple[float, float, 
     """The share of boxes that two have in common, and their largest differences.
 
     A box is in the other where that has one of its class that differs by no more than `MAX_PIXELS`
-    and `MAX_SCORE`, at whatever place: boxes of the same score have no order. Where all K places
-    are taken, those that are no better than the last one may lack. What is no number is no box.
+    and `MAX_SCORE`, at whatever place: boxes of the same score have no order. Those that are hardly
+    better than the last one may lack, since others may have taken the last of the K places. What
+    is no number is no box.
 
     Returns:
         the share, and the largest differences of a corner, in pixels, and of a score.
@@ -220,8 +221,9 @@ def agreement(expected: list[Found], found: list[Found]) -> tuple[float, float, 
         scores = np.abs(a.scores[:, None] - b.scores)
         equal = (corners <= MAX_PIXELS) & (scores <= MAX_SCORE) & (a.labels[:, None] == b.labels)
         equal &= (a.scores > 0)[:, None] & (b.scores > 0)
-        for own, other, has in ((a, b, equal.any(1)), (b, a, equal.any(0))):
-            counted = has | ~(own.scores <= other.scores[-1] + (other.scores[-1] > 0) * MAX_SCORE)
+        for of_one, has in ((a.scores, equal.any(1)), (b.scores, equal.any(0))):
+            lowest = of_one[of_one > 0].min(initial=np.inf)
+            counted = has | ~(of_one <= lowest + MAX_SCORE)
             same, of = same + int(has.sum()), of + int(counted.sum())
         nearest = np.where(equal, corners, np.inf).argmin(1)
         rows = np.flatnonzero(equal.any(1))
