@@ -105,6 +105,14 @@ def test_an_unknown_key_is_named_with_the_nearest_right_one(tmp_path: Path) -> N
         load(path)
 
 
+def test_a_key_of_another_task_is_told(tmp_path: Path) -> None:
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    params["model"]["horizon"] = 12
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(UserError, match=r"the key 'model\.horizon' is of another task"):
+        load(tmp_path / "params.yaml")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "named"),
     [

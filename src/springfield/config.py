@@ -164,6 +164,8 @@ def _unknown_key(key: str) -> str:
     """What to say of it: the nearest right one, first of all one that ends in the same word."""
     known = _known()
     plain, last = re.sub(r"\.\d+", "", key), key.split(".")[-1]
+    if plain in known:
+        return f"the key '{key}' is of another task"
     same = [right for right in known if right.split(".")[-1] == last]
     return f"unknown key '{key}'; {_near(plain, same or known)}"
 
