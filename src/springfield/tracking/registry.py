@@ -279,7 +279,7 @@ def _version(uri: str, client: MlflowClient, version: ModelVersion) -> Version:
     scores = {
         name.removeprefix("test_"): value
         for name, value in run.data.metrics.items()
-        if name.startswith("test_") and not name.endswith((*ENDS, "test_n"))
+        if name.startswith("test_") and not name.endswith((*ENDS, "test_n", "test_boxes"))
     }
     if PRIMARY not in run.data.tags:
         raise UserError(
