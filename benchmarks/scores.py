@@ -26,13 +26,17 @@ def few_of_each(n: int) -> float:
 
 def scores(metrics: dict[str, Any]) -> dict[str, float]:
     """The columns that are of the task."""
-    if metrics["primary"]["name"] == "accuracy":
-        names: tuple[str, ...] = ("n", "accuracy", "macro_f1")
-        own = {"test_15_accuracy": round(few_of_each(15), 4)}
-    else:
-        names = ("n", "rmse", "mean_rmse", "mae", "coverage_80", "coverage_95")
-        simple = metrics["baseline"]
-        own = {key: round(simple[key], 4) for key in simple if not key.endswith("_mae")}
+    baseline = metrics.get("baseline", {})
+    own = {key: round(baseline[key], 4) for key in baseline if not key.endswith("_mae")}
+    match metrics["primary"]["name"]:
+        case "accuracy":
+            names: tuple[str, ...] = ("n", "accuracy", "macro_f1")
+            own = {"test_15_accuracy": round(few_of_each(15), 4)}
+        case "map50":
+            names = ("n", "map50", "map", "found", "frame_f1")
+            own = {f"mean_box_{key}": value for key, value in own.items()}
+        case _:
+            names = ("n", "rmse", "mean_rmse", "mae", "coverage_80", "coverage_95")
     both = [(side, name) for side in ("val", "test") for name in names]
     return {f"{side}_{name}": round(metrics[side][name], 4) for side, name in both} | own
 
