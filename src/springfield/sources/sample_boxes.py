@@ -54,7 +54,7 @@ def _new_scene(rng: np.random.Generator) -> Figures:
         (
             str(name),
             Shot(
-                radius=float(rng.uniform(20, 52 - 6 * count)),
+                radius=float(rng.uniform(26, 58 - 6 * count)),
                 x=float((place + rng.uniform(0.2, 0.8)) / count * WIDTH),
                 y=float(rng.uniform(0.3, 0.65) * HEIGHT),
                 facing=int(rng.choice([-1, 1])),
@@ -130,7 +130,7 @@ def frames(count: int) -> Iterator[tuple[str, Image.Image, list[Seen]]]:
         seen = _draw(figures, 0)[1]
         if len(seen) < len(figures) or min(share for _, _, share in seen) < FACE:
             continue
-        length = min(count, int(rng.integers(3, 7)))
+        length = min(count, int(rng.integers(1, 4)))
         for frame in range(length):
             yield f"sample_boxes/shot_{shot:03}_frame_{frame}.png", *_draw(figures, frame)
         count -= length
