@@ -196,22 +196,3 @@ def test_every_detector_trains(experiment: Path, finished: Project) -> None:
     for stage in ("download", "prepare", "split", "augment"):
         finished.springfield(stage)
     assert "images per second" in finished.springfield("train", "--preset", "fast")
-
-
-@pytest.mark.slow
-def test_boxes_become_a_champion_and_rerun_what_changed(finished: Project) -> None:
-    """With commands only."""
-    finished.springfield("compose", *SMALL)
-    assert finished.repro() == [
-        "config", "download", "prepare", "split", "augment", "train", "evaluate", "export"
-    ]  # fmt: skip
-    assert finished.repro() == []
-    finished.springfield("compose", *SMALL, "optimizer.lr=0.01")
-    assert finished.repro() == ["config", "train", "evaluate", "export"]
-    assert "is the champion of sample_boxes" in finished.springfield("promote")
-    assert "test map50" in finished.springfield("compare", "1")
-    curves = pd.read_csv(finished.path / "reports/train/metrics.csv")
-    assert {"train_class_loss", "train_box_loss", "train_centre_loss", "val_map50"} <= set(curves)
-    run = finished.runs()[0]
-    assert {"val_map50", "train_box_loss", "test_map50"} <= set(run.data.metrics)
-    assert "mAP50" in finished.springfield("summary")

@@ -134,7 +134,7 @@ class Learner(pl.LightningModule):
 
     def _l1(self) -> Tensor:
         """The penalty of the weights that learn, of those that weight decay concerns, too."""
-        weights = (w for w in self.model.backbone.parameters() if w.requires_grad and w.ndim > 1)
+        weights = (w for w in self.parameters() if w.requires_grad and w.ndim > 1)
         return self.optimizer.l1 * torch.stack([weight.abs().sum() for weight in weights]).sum()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
