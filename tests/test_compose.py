@@ -253,7 +253,7 @@ def leaves(kind: Any, prefix: str = "") -> Iterator[str]:
     """The dotted keys of the fields of a dataclass that are no dataclasses themselves."""
     for name, hint in get_type_hints(kind).items():
         parts = [part for part in (hint, *get_args(hint)) if is_dataclass(part)]
-        if not parts or name == "layout":  # this one has a range of its own, too
+        if not parts or name in {"layout", "pictures"}:  # these have a range of their own, too
             yield f"{prefix}{name}"
         for part in parts:
             yield from leaves(part, f"{prefix}{name}." + ("0." if get_origin(hint) is list else ""))
