@@ -53,10 +53,10 @@ class DetectionLearner(Learner):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count a batch, without the frames that only fill it."""
         images, boxes, labels, real = batch
-        pixels = images.permute(0, 3, 1, 2)
-        parts = losses(self.model.places(pixels), boxes, labels)
+        places = self.model.places(images.permute(0, 3, 1, 2))
+        parts = losses(places, boxes, labels)
         self.val_loss.update(torch.stack(list(parts.values())).sum(0)[real])
-        found = self.model.detect(pixels)
+        found = self.model.best(places)
         rows = range(len(images))
         self.val_metrics.update(
             [_answer(found, row) for row in rows if real[row]],

@@ -152,8 +152,11 @@ class Detector(nn.Module):
 
     def detect(self, pixels: Tensor) -> Detections:
         """What is found in pixels (N x 3 x size x size, 0 to 255), in pixels of that square."""
-        size, classes = pixels.shape[-1], len(self.architecture.classes)
-        found = self.places(pixels)
+        return self.best(self.places(pixels))
+
+    def best(self, found: Places) -> Detections:
+        """Of what all places say, what is given: the most probable, without what others hide."""
+        size, classes = self.architecture.input_size, len(self.architecture.classes)
         scores = (found.logits.float().sigmoid() * found.centreness[..., None].sigmoid()).sqrt()
         count = min(self.architecture.detections, scores[0].numel())
         best, order = scores.flatten(1).topk(count)
