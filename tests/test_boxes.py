@@ -28,7 +28,7 @@ from springfield.images.reading.labels import Box, Corners
 from springfield.images.store import ImageStore
 from springfield.machine.errors import UserError
 from springfield.machine.paths import Paths
-from springfield.sources.sample_boxes import draw_sample_boxes
+from springfield.sources.sample_boxes import RACCOONS, SEVERAL, Cartoon, draw_sample_boxes
 from springfield.stages.detection.prepare import PrepareParams
 from springfield.stages.download import SourceParams
 from springfield.stages.params import TaskParams
@@ -482,17 +482,25 @@ def carried_or_not(box: Box, *sizes: tuple[int, int], shares: bool) -> Corners |
         return None
 
 
-def test_the_drawn_boxes_are_the_same_every_time_and_all_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("cartoon", "frames", "classes", "crowd"),
+    [(SEVERAL, 43, 10, {1, 2, 3, 4}), (RACCOONS, 50, 1, {1, 2})],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_the_drawn_boxes_are_the_same_every_time_and_all_used(
+    cartoon: Cartoon, frames: int, classes: int, crowd: set[int], tmp_path: Path
+) -> None:
     raw = tmp_path / "data/raw"
     raw.mkdir(parents=True)
-    for archive in (raw / "sample_boxes.zip", tmp_path / "again.zip"):
-        draw_sample_boxes(archive, 0.06)
-    assert (tmp_path / "again.zip").read_bytes() == (raw / "sample_boxes.zip").read_bytes()
-    layout = layout_of("sample_boxes")
+    for archive in (raw / f"{cartoon.name}.zip", tmp_path / "again.zip"):
+        draw_sample_boxes(archive, cartoon, frames / cartoon.frames)
+    assert (tmp_path / "again.zip").read_bytes() == (raw / f"{cartoon.name}.zip").read_bytes()
+    layout = layout_of(cartoon.name)
     found, report = prepared(tmp_path, layout, shorter_side=160, max_refused=0)
-    assert len(found) == 43
-    assert report["boxes_read"] == report["boxes"] > 1.3 * len(found)
-    assert {len(boxes) for boxes in found.values()} == {1, 2, 3, 4}
+    assert len(found) == frames
+    assert report["boxes_read"] == report["boxes"] > len(found)
+    assert len(report["classes"]) == classes
+    assert {len(boxes) for boxes in found.values()} == crowd
     page = Paths.within(tmp_path).data_page.read_text()
     assert page.count("<circle") == report["boxes"]
 

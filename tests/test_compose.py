@@ -149,6 +149,7 @@ WRONG: dict[str, list[Any]] = {
     "data.watch": ["", None],
     "data.source.sample": [0, -0.1, 1.5],
     "data.source.sample_boxes": [0, -0.1, 1.5],
+    "data.source.raccoon": [0, -0.1, 1.5],
     "data.source.files.0.path": ["../a.zip", "/a.zip", "", 5],
     "data.source.files.0.sha256": ["0" * 63, "latest"],
     "data.source.files.0.url": ["ftp://a/b", 5],

@@ -1,13 +1,14 @@
 """The cartoon with several of the cast in a frame, and the boxes of what is seen of each.
 
-One to four characters, the nearer ones before the others, and sometimes a bush, a table or a post
-before them. A box is around the pixels of a figure that nothing hides, as they were drawn.
+One to four characters, or one raccoon or two, the nearer ones before the others, and sometimes a
+bush, a table or a post before them. A box is around the pixels of a figure that nothing hides, as
+they were drawn.
 """
 
 import json
 import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from springfield.machine.progress import track
-from springfield.sources.cast import CAST, Shot, draw_figure
+from springfield.sources.cast import CAST, RACCOON, Character, Shot, draw_figure
 from springfield.sources.sample import (
     CLOTHES,
     SKINS,
@@ -31,9 +32,6 @@ from springfield.sources.sample import (
 SIZE = 200, 160
 WIDTH, HEIGHT = 400, 320
 """Of the canvas, which is twice as large as a frame."""
-FRAMES = 720
-CROWD = (0.35, 0.3, 0.2, 0.15)
-"""How often there are one, two, three and four characters."""
 RAREST = 100
 """Who is in fewer frames of the other sample is drawn as often as if in so many."""
 FACE = 0.6
@@ -44,10 +42,27 @@ Seen = tuple[str, tuple[float, float, float, float], float]
 """Who is seen, the box (x1, y1, x2, y2 in pixels of the frame), and the share of the head."""
 
 
-def _new_scene(rng: np.random.Generator) -> Figures:
-    often = np.sqrt([max(RAREST, character.frames) for character in CAST.values()])
-    count = 1 + int(rng.choice(len(CROWD), p=CROWD))
-    names = rng.choice(list(CAST), count, replace=False, p=often / often.sum())
+@dataclass(frozen=True)
+class Cartoon:
+    """What is drawn."""
+
+    name: str
+    cast: dict[str, Character]
+    frames: int
+    crowd: tuple[float, ...]
+    """How often there are one, two, ... figures in a frame."""
+
+
+SEVERAL = Cartoon("sample_boxes", CAST, 720, (0.35, 0.3, 0.2, 0.15))
+RACCOONS = Cartoon("raccoon", RACCOON, 200, (0.85, 0.15))
+
+
+def _new_scene(cartoon: Cartoon, rng: np.random.Generator) -> Figures:
+    cast = cartoon.cast
+    often = np.sqrt([max(RAREST, character.frames) for character in cast.values()])
+    count = 1 + int(rng.choice(len(cartoon.crowd), p=cartoon.crowd))
+    alike = count > len(cast)
+    names = rng.choice(list(cast), count, replace=alike, p=often / often.sum())
     scenery, detail = int(rng.integers(4)), int(rng.integers(2**31))
     wall = WALLS[int(rng.integers(len(WALLS)))]
     figures = [
@@ -74,7 +89,7 @@ def _new_scene(rng: np.random.Generator) -> Figures:
     return sorted(figures, key=lambda figure: figure[1].radius)
 
 
-def _draw(figures: Figures, frame: int) -> tuple[Image.Image, list[Seen]]:
+def _draw(cartoon: Cartoon, figures: Figures, frame: int) -> tuple[Image.Image, list[Seen]]:
     """A frame of a scene, and who is seen where."""
     nearest = figures[-1][1]
     rng = np.random.default_rng((nearest.detail, frame))
@@ -90,7 +105,7 @@ def _draw(figures: Figures, frame: int) -> tuple[Image.Image, list[Seen]]:
         )
         layer = Image.new("RGBA", image.size)
         mouth, blink = rng.uniform(0.0, 0.15), bool(rng.random() < 0.2)
-        draw_figure(ImageDraw.Draw(layer), CAST[name], moved, mouth, blink)
+        draw_figure(ImageDraw.Draw(layer), cartoon.cast[name], moved, mouth, blink)
         masks.append(_lay(image, layer))
     before = Image.new("RGBA", image.size)
     draw_in_front(ImageDraw.Draw(before), nearest, WIDTH, HEIGHT)
@@ -121,38 +136,40 @@ def _box(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
     return x1, y1, x2, y2
 
 
-def frames(count: int) -> Iterator[tuple[str, Image.Image, list[Seen]]]:
-    """Yield so many frames with their path `sample_boxes/shot_NNN_frame_N.png`, and who is seen."""
+def frames(cartoon: Cartoon, count: int) -> Iterator[tuple[str, Image.Image, list[Seen]]]:
+    """Yield so many frames with their path `<cartoon>/shot_NNN_frame_N.png`, and who is seen."""
     rng = np.random.default_rng(2000)
     shot = 0
     while count > 0:
-        figures = _new_scene(rng)
-        seen = _draw(figures, 0)[1]
+        figures = _new_scene(cartoon, rng)
+        seen = _draw(cartoon, figures, 0)[1]
         if len(seen) < len(figures) or min(share for _, _, share in seen) < FACE:
             continue
         length = min(count, int(rng.integers(1, 4)))
         for frame in range(length):
-            yield f"sample_boxes/shot_{shot:03}_frame_{frame}.png", *_draw(figures, frame)
+            path = f"{cartoon.name}/shot_{shot:03}_frame_{frame}.png"
+            yield path, *_draw(cartoon, figures, frame)
         count -= length
         shot += 1
 
 
-def draw_sample_boxes(archive: Path, scale: float = 1.0) -> None:
+def draw_sample_boxes(archive: Path, cartoon: Cartoon, scale: float = 1.0) -> None:
     """Draw it into a zip with its boxes as COCO JSON, byte for byte the same every time.
 
     Args:
         archive: the file to write.
+        cartoon: what is drawn.
         scale: share of the frames.
     """
-    count = max(30, round(FRAMES * scale))
-    numbers = {name: number for number, name in enumerate(CAST, 1)}
+    count = max(30, round(cartoon.frames * scale))
+    numbers = {name: number for number, name in enumerate(cartoon.cast, 1)}
     coco: dict[str, list[dict[str, Any]]] = {
         "images": [],
         "annotations": [],
         "categories": [{"id": number, "name": name} for name, number in numbers.items()],
     }
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
-        for path, image, seen in track(frames(count), "Drawing the sample", count):
+        for path, image, seen in track(frames(cartoon, count), "Drawing the sample", count):
             write_entry(zipped, path, png(image))
             picture = len(coco["images"]) + 1
             width, height = SIZE
@@ -168,4 +185,4 @@ def draw_sample_boxes(archive: Path, scale: float = 1.0) -> None:
                         "iscrowd": 0,
                     }
                 )  # fmt: skip
-        write_entry(zipped, "sample_boxes/boxes.json", json.dumps(coco, indent=1).encode())
+        write_entry(zipped, f"{cartoon.name}/boxes.json", json.dumps(coco, indent=1).encode())

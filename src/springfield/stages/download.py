@@ -16,7 +16,7 @@ from springfield.sources.folder import pack
 from springfield.sources.kaggle import fetch_kaggle
 from springfield.sources.mirror import alone, fetched
 from springfield.sources.sample import draw_sample
-from springfield.sources.sample_boxes import draw_sample_boxes
+from springfield.sources.sample_boxes import RACCOONS, SEVERAL, draw_sample_boxes
 
 if TYPE_CHECKING:
     from springfield.config import Params
@@ -34,6 +34,8 @@ class SourceParams:
     """Draw the sample, with this share of its frames."""
     sample_boxes: Annotated[float, Field(gt=0, le=1)] | None = None
     """Draw the one with several characters a frame and their boxes."""
+    raccoon: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Draw the one of a raccoon with its boxes."""
     files: list[RemoteFile] = field(default_factory=list)
     """Archives known by their hash."""
     kaggle: Annotated[str, Field(pattern=r"^[\w-]+/[\w-]+/versions/\d+$")] | None = None
@@ -45,8 +47,8 @@ class SourceParams:
         named = [name for name, value in vars(self).items() if value]
         if len(named) != 1:
             raise UserError(
-                f"data.source must name one of sample, sample_boxes, files, kaggle, folder, "
-                f"not {' and '.join(named) or 'none'}; set the others to null"
+                "data.source must name one of sample, sample_boxes, raccoon, files, kaggle, "
+                f"folder, not {' and '.join(named) or 'none'}; set the others to null"
             )
 
 
@@ -63,7 +65,9 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         if source.sample:
             draw_sample(partial / "sample.zip", source.sample)
         elif source.sample_boxes:
-            draw_sample_boxes(partial / "sample_boxes.zip", source.sample_boxes)
+            draw_sample_boxes(partial / "sample_boxes.zip", SEVERAL, source.sample_boxes)
+        elif source.raccoon:
+            draw_sample_boxes(partial / "raccoon.zip", RACCOONS, source.raccoon)
         elif source.kaggle:
             fetch_kaggle(source.kaggle, partial / f"{source.kaggle.split('/')[1]}.zip")
         elif source.folder:
