@@ -161,6 +161,8 @@ WRONG: dict[str, list[Any]] = {
     "data.layout.0.split": ["tset"],
     "data.layout.0.format": ["jpeg"],
     "data.layout.0.classes": [["cat"], "cat"],
+    "data.layout.0.picture": ["{id}.png", 5],
+    "data.layout.0.column": ["kind", 5],
     "prepare.shorter_side": [0, 7, 64.5],
     "prepare.max_refused": [-0.1, 1.1, float("nan")],
     "split.strategy": ["gruoped"],

@@ -424,6 +424,100 @@ def test_layouts_tell_classes_and_official_splits(tmp_path: Path) -> None:
     assert sorted(found) == [("bart", ""), ("ned_flanders", "test")]
 
 
+BY_TABLE = Layout(r"labels\.csv$", format="csv", picture="images/{id}.png", column="kind")
+TABLE = 'id,kind\n1,cat\n2,"dog, or ""wolf"""\n3,cat\n'
+
+
+def by_table(folder: Path, table: str | bytes, n: int = 3) -> tuple[dict[str, str], dict[str, Any]]:
+    """Classes by the paths of n pictures that a table names, as prepared, and the report."""
+    content = table if isinstance(table, bytes) else table.encode()
+    files = {f"set/images/{number}.png": picture(number) for number in range(1, n + 1)}
+    make_zip(folder / "data/raw/set.zip", {**files, "set/labels.csv": content})
+    paths = Paths.within(folder)
+    stage.prepare(replace(PREPARE, max_refused=0.4), [BY_TABLE], paths)
+    rows = pd.read_csv(paths.index, dtype=str, keep_default_na=False)
+    report: dict[str, Any] = json.loads(paths.data_report.read_text())
+    return dict(zip(rows["source"], rows["class"], strict=True)), report
+
+
+def test_a_table_says_of_which_class_pictures_are(tmp_path: Path) -> None:
+    """Quoted names as they are; pictures that it does not name, or without a class, are counted."""
+    found, report = by_table(tmp_path, f"\ufeff{TABLE}4,\n", n=5)
+    assert found == {
+        "set.zip!set/images/1.png": "cat",
+        "set.zip!set/images/2.png": 'dog, or "wolf"',
+        "set.zip!set/images/3.png": "cat",
+    }
+    assert report["unmatched"] == 3  # 4, 5 and the table
+    assert report["refused"] == []
+
+
+def test_a_picture_that_a_table_names_in_vain_or_as_two_things_is_refused(tmp_path: Path) -> None:
+    found, report = by_table(tmp_path, TABLE + "3,cat\n4,cat\n1,dog\n5,cat\n", n=4)
+    assert sorted(found) == [f"set.zip!set/images/{number}.png" for number in (2, 3, 4)]
+    assert report["refused"] == [
+        {
+            "source": "set.zip!set/images/1.png",
+            "reason": "set.zip!set/labels.csv names it 'cat' and 'dog'",
+        },
+        {"source": "set.zip!set/images/5.png", "reason": "there is no such file"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ("id;kind\n1;cat\n", "no column 'id', 'kind'; there are: id;kind"),
+        ("", "no column 'id', 'kind'; there are: none"),
+        (b"id,kind\n1,\xff\n", "not UTF-8"),
+        ('id,kind\n1,"cat\n', "line 2: unexpected end of data"),
+        ('id,kind\n1,"cat"s\n', "line 2: ',' expected after '\"'"),
+        ("id,kind\n", "no picture that data.layout matches"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_named(
+    table: str | bytes, reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=re.escape(reason)):
+        by_table(tmp_path, table)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"picture": "{id"}, {"picture": ""}, {"column": ""}, {"classes": ["a"]}, {"format": "idx"}],
+)
+def test_what_a_table_needs_is_asked_for(fields: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"data\.layout: 'labels"):
+        replace(BY_TABLE, **fields)
+
+
+def test_hasyv2_is_read_with_the_first_of_its_folds(tmp_path: Path) -> None:
+    """Its tables say where pictures are from their own folders on."""
+    content = yaml.safe_load((REPOSITORY / "conf/data/hasyv2.yaml").read_text())
+    head, folder = "path,symbol_id,latex,user_id\n", "classification-task/fold-1"
+    row = "../../hasy-data/v2-{n:05}.png,31,{latex},7\n"
+    names = [r"\pi", "A", '"|"', r"\pi"]
+    rows = [row.format(n=number, latex=latex) for number, latex in enumerate(names)]
+    files = {
+        **{f"hasy-data/v2-{number:05}.png": picture(number) for number in range(4)},
+        f"{folder}/train.csv": (head + "".join(rows[:3])).encode(),
+        f"{folder}/test.csv": (head + rows[3]).encode(),
+        "classification-task/fold-2/test.csv": (head + rows[0]).encode(),
+    }
+    raw = tmp_path / "data/raw"
+    raw.mkdir(parents=True)
+    with tarfile.open(raw / "HASYv2.tar.bz2", "w:bz2") as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    paths = Paths.within(tmp_path)
+    stage.prepare(PREPARE, [Layout(**layout) for layout in content["layout"]], paths)
+    index = pd.read_csv(paths.index, keep_default_na=False)
+    found = list(zip(index["class"], index["official_split"], strict=True))
+    assert found == [(r"\pi", ""), ("A", ""), ("|", ""), (r"\pi", "test")]
+
+
 def test_prepare_keeps_what_can_be_used_and_lists_the_rest(tmp_path: Path) -> None:
     files = two_classes(30)
     files["set/a/png.jpg"] = picture(900)  # a PNG under a JPEG's name is a picture

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from string import Formatter
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,8 @@ from springfield.machine.errors import UserError
 CIFAR_SHAPE = (3, 32, 32)
 PICTURE = "picture"
 """The format of a file that is one image, encoded as JPEG, PNG, ..."""
+TABLE = "csv"
+"""The format of a table that says of which class pictures are."""
 Files = dict[str, bytes]
 """Contents by `archive!path/inside`, or by the name of a file that lies by itself."""
 Records = tuple[NDArray[np.uint8], NDArray[np.uint8], str]
@@ -33,25 +36,45 @@ class Layout:
     split: Literal["", "train", "val", "test"] = ""
     """The data set's own split that these images belong to; empty: none."""
     format: str = PICTURE
-    """Or one of `FORMATS`."""
+    """Or `csv`, or one of `FORMATS`."""
     classes: list[str] = field(default_factory=list)
     """For formats whose labels are numbers: their names, from 0 on."""
+    picture: str = ""
+    """Of a CSV: where the picture of a row is, from the CSV's folder on, with names of columns in
+    braces."""
+    column: str = ""
+    """Of a CSV: that of the classes."""
 
     def __post_init__(self) -> None:
         try:
             named = re.compile(self.pattern).groupindex
         except re.error as error:
             raise UserError(f"data.layout: '{self.pattern}': {error}") from error
-        if self.format not in (PICTURE, *FORMATS):
-            known = ", ".join((PICTURE, *FORMATS))
+        if self.format not in (PICTURE, TABLE, *FORMATS):
+            known = ", ".join((PICTURE, TABLE, *FORMATS))
             raise UserError(f"data.layout: no format '{self.format}'; there are: {known}")
         if self.format == PICTURE and "class" not in named:
             raise UserError(f"data.layout: '{self.pattern}' lacks a group (?P<class>...)")
-        if (self.format == PICTURE) == bool(self.classes):
+        if (self.format in FORMATS) != bool(self.classes):
             raise UserError(
                 f"data.layout: '{self.pattern}': classes are named for {', '.join(FORMATS)}, and "
                 "for these only"
             )
+        if {bool(self.picture), bool(self.column)} != {self.format == TABLE}:
+            raise UserError(
+                f"data.layout: '{self.pattern}': picture and column are named for {TABLE}, and for "
+                "it only"
+            )
+        try:
+            self.columns  # noqa: B018
+        except ValueError as error:
+            raise UserError(f"data.layout: '{self.pattern}': {self.picture}: {error}") from error
+
+    @property
+    def columns(self) -> list[str]:
+        """Of a CSV: those that are read."""
+        named = [name for _, name, _, _ in Formatter().parse(self.picture) if name is not None]
+        return [*named, self.column]
 
 
 def labelled_records(archives: list[Path], layouts: list[Layout]) -> tuple[int, Iterator[Item]]:

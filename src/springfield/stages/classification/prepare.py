@@ -18,9 +18,10 @@ from springfield.files import atomic, write_json
 from springfield.images.drawing.data_page import write_data_page
 from springfield.images.drawing.thumbnail import thumbnail
 from springfield.images.reading.archives import Item, count_files, labelled
-from springfield.images.reading.formats import PICTURE, Layout, labelled_records
+from springfield.images.reading.formats import FORMATS, PICTURE, TABLE, Layout, labelled_records
 from springfield.images.reading.notes import on_names, on_sides
 from springfield.images.reading.parallel import Decoded, decoded
+from springfield.images.reading.tables import labelled_by_tables
 from springfield.images.store import ImageStore, write_images
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
@@ -128,14 +129,17 @@ class _Found:
 
 
 def _items(archives: list[Path], layouts: list[Layout], found: _Found) -> Iterator[Item]:
-    pictures = [layout for layout in layouts if layout.format == PICTURE]
-    records = [layout for layout in layouts if layout.format != PICTURE]
+    records = [layout for layout in layouts if layout.format in FORMATS]
     if records:
         total, labelled_items = labelled_records(archives, records)
         yield from track(labelled_items, PROGRESS, total)
-    if pictures:
-        read = chain.from_iterable(labelled(archive, pictures) for archive in archives)
-        for item in track(read, PROGRESS, count_files(archives)):
+    pictures = [layout for layout in layouts if layout.format == PICTURE]
+    tables = [layout for layout in layouts if layout.format == TABLE]
+    read = [labelled(archive, pictures) for archive in archives] if pictures else []
+    if tables:
+        read += [labelled_by_tables(archive, tables) for archive in archives]
+    if read:
+        for item in track(chain.from_iterable(read), PROGRESS, count_files(archives)):
             if item is None:
                 found.unmatched += 1
             else:
