@@ -180,6 +180,28 @@ def test_intervals_hold_the_scores_and_are_wider_where_frames_are_copies() -> No
         assert widths[0] > 1.4 * widths[1], name
 
 
+def shots(count: int, rng: np.random.Generator) -> Answers:
+    """Shots of three frames with one labelled box each, easier or harder to find all three."""
+    frames: list[Frame] = []
+    for found in np.repeat(rng.beta(1.6, 0.4, count), 3):
+        right = [(0, FIRST, rng.beta(5, 2))] * int(rng.random() < found)
+        wrong = [(0, AWAY, rng.beta(2, 4))] * int(rng.random() < 0.5)
+        frames.append(([(0, FIRST)], right + wrong))
+    return answers(frames, (np.arange(3 * count) // 3).tolist())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [20, 40, 100])
+def test_95_of_100_intervals_of_average_precision_hold_it(count: int) -> None:
+    rng = np.random.default_rng(count)
+    true = average_precisions(shots(3000, rng), 1, np.ones((1, 9000)))[0, 0]
+    held = []
+    for _ in range(120):
+        found = measured(shots(count, rng))[0]
+        held.append(found["map50_low"] <= true <= found["map50_high"])
+    assert np.mean(held) == pytest.approx(0.95, abs=0.04)
+
+
 def test_where_all_is_found_the_intervals_have_a_width() -> None:
     found, by_class, _ = measured(answers([([(0, FIRST)], [(0, FIRST, 0.9)])] * 5))
     assert found["map50"] == 1

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from springfield.scoring import calibration, paired
-from springfield.scoring.intervals import bootstrap_interval, interval
+from springfield.scoring.intervals import bootstrap_interval, drawn_intervals, interval
 from springfield.stages.classification.scores import intervals, scores, scores_by_class
 
 Ints = NDArray[np.int64]
@@ -61,6 +61,16 @@ def test_where_all_are_right_the_interval_has_a_width() -> None:
     assert interval(np.ones(60), np.ones(60), np.arange(60) // 10)[0] == pytest.approx(
         interval(np.ones(6), np.ones(6), np.arange(6))[0]
     )
+
+
+def test_what_varies_more_than_a_share_can_has_a_wider_interval() -> None:
+    """An average precision does so where few boxes are found, and each in a shot of its own."""
+    share, shots, deviation = 0.34, 40, 0.1
+    assert deviation > np.sqrt(share * (1 - share) / shots)
+    draws = share + deviation * np.random.default_rng(0).standard_normal((4000, 1))
+    (ends,), mean = drawn_intervals(np.array([share]), draws, np.ones((shots, 1)))
+    assert ends[1] - ends[0] == pytest.approx(2 * 1.96 * deviation, rel=0.1)
+    assert mean == pytest.approx(ends)
 
 
 def test_what_cannot_be_known_of_a_class_is_unknown() -> None:

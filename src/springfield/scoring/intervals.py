@@ -76,7 +76,7 @@ def drawn_intervals(
     """The 95 % intervals of shares that are no ratios of sums, and of their mean.
 
     For average precisions; as `interval` and `mean_interval`, but the variances are those among
-    draws of whole groups (Efron, 1979).
+    draws of whole groups (Efron, 1979), which may be larger than those of a share can be.
 
     Args:
         shares: of all frames (K).
@@ -87,7 +87,8 @@ def drawn_intervals(
     variances = (apart**2).sum(0) / np.maximum(1, np.isfinite(draws).sum(0))
     totals = sizes.sum(0)
     ends = [
-        _wilson(*row) for row in zip(shares.tolist(), variances * totals**2, sizes.T, strict=True)
+        _wilson(*row, most=np.inf)
+        for row in zip(shares.tolist(), variances * totals**2, sizes.T, strict=True)
     ]
     together = apart.sum(1).var() - variances.sum()
     return ends, _recovered(shares.tolist(), ends, float(together))
@@ -113,7 +114,9 @@ def bootstrap_interval(
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
-def _wilson(share: float, between: float, sizes: NDArray[np.floating]) -> tuple[float, float]:
+def _wilson(
+    share: float, between: float, sizes: NDArray[np.floating], *, most: float = 1.0
+) -> tuple[float, float]:
     """Wilson's interval of the number of independent frames by which a share varies as much.
 
     That is Kish's (1965) number of shots, as if frames of a shot stood or fell together, divided
@@ -125,11 +128,12 @@ def _wilson(share: float, between: float, sizes: NDArray[np.floating]) -> tuple[
         share: of the frames.
         between: the sum of the squares of what each shot has more or less than its part.
         sizes: of the shots.
+        most: what that part is at most.
     """
     typical = (sizes**2).sum() / sizes.sum()
     shots = sizes.sum() / typical
     part = (between / typical**2 + FURTHER) / (share * (1 - share) * shots + FURTHER)
-    n, z = shots / min(1, part), norm.ppf(0.975)
+    n, z = shots / min(most, part), norm.ppf(0.975)
     middle = (share * n + z**2 / 2) / (n + z**2)
     half = z * np.sqrt(share * (1 - share) * n + z**2 / 4) / (n + z**2)
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
