@@ -77,4 +77,4 @@ def _rows(source: str, content: bytes, layout: Layout) -> Iterator[tuple[str, st
             if label := class_name(row[layout.column]):
                 yield layout.picture.format_map(row).replace("\\", "/"), label
     except (csv.Error, ValueError) as error:
-        raise UserError(f"{source}, line {rows.line_num}: {error}") from error
+        raise UserError(f"{source}, line {rows.reader.line_num}: {error}") from error
