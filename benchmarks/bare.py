@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import timm
 import torch
@@ -58,7 +59,8 @@ def steps(
     model, loss_of = made
     model.to(device).train()
     if compiled:
-        model.backbone.compile()  # type: ignore[operator]
+        backbone: Any = model.backbone
+        backbone.compile()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-5)
     dtype = PRECISIONS[precision]
     for batch in batches:
@@ -124,12 +126,12 @@ class _Maps(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         name, options = architecture.backbone, architecture.options
-        found = timm.create_model(name, features_only=True, **options).feature_info.reduction()
-        places = [found.index(stride) for stride in STRIDES]
-        self.body = timm.create_model(name, features_only=True, out_indices=places, **options)
-        self.body.to(memory_format=torch.channels_last)
+        whole: Any = timm.create_model(name, features_only=True, **options)
+        places = [whole.feature_info.reduction().index(stride) for stride in STRIDES]
+        body: Any = timm.create_model(name, features_only=True, out_indices=places, **options)
+        self.body = body.to(memory_format=torch.channels_last)
         self.out_channels = architecture.width
-        self.pyramid = FeaturePyramidNetwork(self.body.feature_info.channels(), self.out_channels)
+        self.pyramid = FeaturePyramidNetwork(body.feature_info.channels(), self.out_channels)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         maps = self.body(images.contiguous(memory_format=torch.channels_last))
