@@ -15,7 +15,13 @@ from springfield.images.transforms import Augmentation
 from springfield.machine.errors import UserError
 from springfield.sampling.batches import PADDING
 from springfield.stages.detection.learner import assign, losses
-from springfield.stages.detection.network import Architecture, Detector, suppressed
+from springfield.stages.detection.network import (
+    CENTRALITY,
+    Architecture,
+    Detector,
+    alike,
+    suppressed,
+)
 
 from .conftest import Project, experiments
 
@@ -53,9 +59,30 @@ def test_what_hides_what_is_as_torchvision_says(seed: int) -> None:
     boxes = torch.cat([corners, corners + sides + 15], -1)
     labels = torch.randint(0, 3, (2, 100), generator=rng)
     scores = torch.linspace(1, 0.1, 100)
-    for one, of, hidden in zip(boxes, labels, suppressed(boxes, labels, 0.5), strict=True):
+    for one, of, hidden in zip(boxes, labels, suppressed(alike(boxes, labels, 0.5)), strict=True):
         kept = batched_nms(one, scores, of, 0.5)
         assert (~hidden).nonzero()[:, 0].tolist() == kept.sort().values.tolist()
+
+
+def test_boxes_of_one_thing_are_given_as_their_mean() -> None:
+    """By their scores; one of another class, or elsewhere, stays what it is."""
+    model = detector(size=128)
+    boxes = [[0, 0, 60, 60], [0, 0, 66, 60], [80, 80, 120, 120], [0, 0, 60, 66]]
+    places = model.places(torch.zeros(1, 3, 128, 128))
+    sure = torch.tensor([0.9, 0.6, 0.5, 0.4])
+    logits = torch.full((1, 4, 3), -50.0)
+    logits[0, range(4), [0, 0, 0, 1]] = sure.logit()
+    central = torch.full((1, 4), 50.0)
+    found = model.best(
+        places._replace(logits=logits, boxes=torch.tensor([boxes]) * 1.0, centreness=central)
+    )
+    votes = sure[:2] ** (1 - CENTRALITY)
+    right = float((votes * torch.tensor([60, 66])).sum() / votes.sum())
+    assert found.boxes[0, :3].tolist() == [
+        pytest.approx(box) for box in ([0, 0, right, 60], boxes[2], boxes[3])
+    ]
+    assert found.labels[0, :3].tolist() == [0, 0, 1]
+    assert (found.scores[0, 3:] < 1e-9).all()
 
 
 @pytest.mark.parametrize(("backbone", "size"), [("test_resnet", 64), ("inception_v3", 128)])
