@@ -199,7 +199,7 @@ def alike(boxes: Tensor, labels: Tensor, iou: float) -> Tensor:
         iou: overlap past which those of a class are.
     """
     itself = torch.eye(boxes.shape[1], dtype=torch.bool, device=boxes.device)
-    overlapping = (box_iou(boxes, boxes) > iou) | itself
+    overlapping: Tensor = (box_iou(boxes, boxes) > iou) | itself
     return overlapping & (labels[:, :, None] == labels[:, None, :])
 
 
