@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from springfield.config import by_key, compose
+
 from . import drawn
 from .conftest import REPOSITORY, Project
 
@@ -95,7 +97,10 @@ def test_the_russian_notebook_has_the_same_code(notebook: Path) -> None:
             assert count == expected, own
 
 
-def test_the_table_of_a_course_points_to_what_there_is() -> None:
+def test_the_table_of_a_course_points_to_what_there_is(tmp_path: Path) -> None:
+    compose(REPOSITORY, tmp_path / "params.yaml", ["experiment=mnist"])
+    params = by_key(tmp_path / "params.yaml")
+    stages = (REPOSITORY / "dvc.yaml").read_text()
     text = (REPOSITORY / "docs/classroom.md").read_text()
     table = text[text.index("## What a course teaches") :]
     rows = re.findall(r"^\| ([^|]+) \|(.*)\|$", table, re.MULTILINE)[2:]
@@ -111,5 +116,14 @@ def test_the_table_of_a_course_points_to_what_there_is() -> None:
                 assert title in titles[number], (subject, title)
         for path in re.findall(r"`((?:conf|web)/[\w./]*)`|\]\((\w+\.md)\)", place):
             assert (REPOSITORY / (path[0] or f"docs/{path[1]}")).exists(), (subject, path)
+        assert not re.search(r"`\w+\.yaml`", place), "in which folder?"
         for name in re.findall(r"`experiment=(\w+)`", place):
             assert (REPOSITORY / f"conf/experiment/{name}.yaml").exists(), (subject, name)
+        for key in re.findall(r"`((?:model|optimizer|train|split|hardware)\.[\w.]+)", place):
+            assert key in params, (subject, key)
+        for title in re.findall('"([^"]+)" above', place):
+            assert re.search(f"^##+ {title}$", text, re.MULTILINE), (subject, title)
+        for path in re.findall(r"`(reports/[\w./]+)`", place):
+            assert path in stages, (subject, path)
+        for target in re.findall(r"`make (\w+)`", place):
+            assert f"\n{target}: " in (REPOSITORY / "Makefile").read_text(), (subject, target)
