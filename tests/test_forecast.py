@@ -106,12 +106,26 @@ BAD: dict[str, tuple[bytes, str]] = {
     "a picture": (b"\x89PNG\r\n\x1a\n\0\0\0", "is no text; export it as CSV"),
     "more cells than names": (text(WEEKS).replace(b"\n2024-01-05", b"\n1,2,2024-01-05"), "s.csv"),
     "no time at all": (text(WEEKS.assign(day="soon")), "no line has a time .* 'soon'"),
+    "another way to write times": (
+        text(WEEKS.assign(day=pd.to_datetime(WEEKS["day"]).dt.strftime("%d.%m.%Y"))),
+        "the first is '01.01.2024'; say how they are written in data.layout.time_format",
+    ),
     "some with a zone": (changed(4, "day", "2024-01-05T00:00:00Z"), "a time without a zone"),
     "another frequency": (
         text(WEEKS.assign(day=pd.date_range("2024-01-01T05", periods=30, freq="7h").astype(str))),
         "most times are not at data.layout.frequency=D",
     ),
 }  # fmt: skip
+
+
+def test_a_line_is_told_by_its_number() -> None:
+    """Also where blank ones come before it."""
+    content = b"\n \n" + changed(4, "value", "warm").replace(
+        b"\n2024-01-03", b"\n\n \n,\n2024-01-03"
+    )
+    found = read_table(content, "s.csv", DAYS)
+    assert found.refused == [{"source": "s.csv, line 11", "reason": "no number: 'warm'"}]
+    assert found.lines == 30
 
 
 @pytest.mark.parametrize("what", BAD)

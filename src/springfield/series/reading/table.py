@@ -70,8 +70,7 @@ def read_table(content: bytes, name: str, columns: Columns) -> Read:
             raise UserError(
                 f"{name} has no column '{column}' (data.layout); it has: {', '.join(table.columns)}"
             )
-    lines = table.index.to_series() + 2
-    source = name + ", line " + lines.astype(str)
+    source = name + ", line " + table.index.to_series().astype(str)
     found = Read(pd.Series(dtype=float), len(table))
     times = _times(table[columns.time].str.strip(), columns, source, found)
     values = _values(table[columns.value].str.strip(), separator, source, found)
@@ -80,7 +79,8 @@ def read_table(content: bytes, name: str, columns: Columns) -> Read:
     if not len(rows):
         raise UserError(
             f"{name}: no line has a time that can be read; "
-            f"the first is '{table[columns.time].iloc[0]}'"
+            f"the first is '{table[columns.time].iloc[0]}'; say how they are written in "
+            "data.layout.time_format"
         )
     _sort(rows, found)
     rows = _once(rows.sort_values("time", kind="stable"), found)
@@ -89,7 +89,7 @@ def read_table(content: bytes, name: str, columns: Columns) -> Read:
 
 
 def _table(content: bytes, name: str) -> tuple[pd.DataFrame, str]:
-    """All cells as text, and what separates them."""
+    """All cells as text, by the number of their line, and what separates them."""
     if not content.strip():
         raise UserError(f"{name} is empty")
     if b"\0" in content and not content.startswith(MARKS):
@@ -104,7 +104,7 @@ def _table(content: bytes, name: str) -> tuple[pd.DataFrame, str]:
             continue
     else:
         raise UserError(f"{name} is no text in UTF-8; export it as CSV in UTF-8")
-    head = next(line for line in text.splitlines() if line.strip())
+    blank, head = next((n, line) for n, line in enumerate(text.splitlines()) if line.strip())
     separator = max(SEPARATORS, key=head.count)
     if separator not in head:
         raise UserError(
@@ -115,15 +115,19 @@ def _table(content: bytes, name: str) -> tuple[pd.DataFrame, str]:
         table = pd.read_csv(
             io.StringIO(text), sep=separator, dtype=str, keep_default_na=False,
             skipinitialspace=True, quoting=csv.QUOTE_MINIMAL,
+            skiprows=blank, skip_blank_lines=False,
         )  # fmt: skip
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise UserError(f"{name}: {' '.join(str(error).split())}") from error
     if not isinstance(table.index, pd.RangeIndex):
         raise UserError(f"{name}: its lines have more cells than its head has names")
+    table.index += blank + 2
+    table.columns = table.columns.str.strip()
+    table = table.fillna("")
+    table = table[(table != "").any(axis=1)]
     if not len(table):
         raise UserError(f"{name} has a head and no values")
-    table.columns = table.columns.str.strip()
-    return table.fillna(""), separator
+    return table, separator
 
 
 def _times(
