@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tables import add, processor, provenance
 
-from springfield.stages.split import near_duplicates
+from springfield.sampling.near_duplicates import near_duplicates
 
 RESULTS = Path("benchmarks/results/grouping.csv")
 DISTANCE = 10

@@ -32,6 +32,8 @@ def scores(metrics: dict[str, Any]) -> dict[str, float]:
         case "accuracy":
             names: tuple[str, ...] = ("n", "accuracy", "macro_f1")
             own = {"test_15_accuracy": round(few_of_each(15), 4)}
+            if flips := metrics.get("test_flips"):
+                own |= {f"test_flips_{key}": round(flips[key], 4) for key in names[1:]}
         case "map50":
             names = ("n", "map50", "map", "found", "frame_f1")
             own = {f"mean_box_{key}": value for key, value in own.items()}

@@ -2,11 +2,15 @@
 
     make bench-train [EXPERIMENT=simpsons_cpu]
 
+and then with loader processes, of the experiment that is current now (real frames need a mirror):
+
+    springfield compose hardware.workers=2 && make bench-train
+
 With the network, precision, batch size and augmentation of params.yaml, on one device: the train
 stage; a bare loop on the same frames and loader; the same loop on one batch that is always there,
 which no data can slow down; of a detector also a bare loop with torchvision's FCOS on the same
-network. They take turns within the stage's epochs, a second or more each, because a machine's own
-speed changes. A row is added to benchmarks/results/train.csv.
+network. They take turns within the stage's epochs, because a machine's own speed changes. A row is
+added to benchmarks/results/train.csv.
 """
 
 import math
@@ -18,6 +22,7 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
+import joblib
 import pandas as pd
 import torch
 from bare import PATHS, Batch, Measured, classifier, detector, steps
@@ -39,8 +44,9 @@ WARM_UP = 5
 """Steps."""
 SECONDS = 90
 """Of the stage, about."""
-TURN = {"cpu": 1, "cuda": 15}
-"""Seconds. What a GPU's loaders fetch while others take theirs must not count."""
+TURN, LOADED_TURN = 1, 15
+"""Seconds without and with loader processes: what these fetch while others have theirs must not
+count."""
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 """Dense bf16 operations per second that NVIDIA's data sheets state."""
 
@@ -156,9 +162,9 @@ def main() -> None:
     else:
         measured = detector(params, input_size)
     size, train = params.train.batch_size, params.train
-    workers = (
-        params.hardware.workers if params.hardware.workers is not None else 4 * (device == "cuda")
-    )
+    workers = params.hardware.workers
+    if workers is None:  # as the stage has it
+        workers = min(12, joblib.cpu_count()) if device == "cuda" else 0
 
     def real(name: str) -> Iterator[int]:
         batches = loader(measured.frames, Batches(measured.rows, size, seed=params.seed), workers)
@@ -177,7 +183,8 @@ def main() -> None:
     loops = {name: real(name) for name in measured.networks}
     made = measured.networks["bare"]()
     loops["synthetic"] = steps(made, repeat(one), device, train.precision, compiled=train.compile)
-    turns = Turns(batches, math.ceil(TURN[device] * images / seconds / size), loops, device)
+    turn = LOADED_TURN if workers else TURN
+    turns = Turns(batches, math.ceil(turn * images / seconds / size), loops, device)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as folder:
@@ -195,6 +202,7 @@ def main() -> None:
         "batch_size": size,
         "precision": train.precision,
         "compile": train.compile,
+        "workers": workers,
         "steps": epochs * batches,
         "stage_images_per_second": round(stage_speed, 1),
         **{f"{name}_images_per_second": round(value, 1) for name, value in speeds.items()},

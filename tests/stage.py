@@ -1,5 +1,6 @@
 """Single stages with the params that a test varies; the rest is as in `params.yaml`."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from springfield.config import load
 from springfield.images.reading.formats import Layout
 from springfield.machine.hardware import HardwareParams, Machine
 from springfield.machine.paths import Paths
+from springfield.sampling.exclusion import Excluded
 from springfield.stages.classification.augment import AugmentParams
 from springfield.stages.classification.params import ClassificationParams
 from springfield.stages.classification.prepare import PrepareParams
@@ -36,9 +38,10 @@ def prepare(prepare: PrepareParams, layouts: list[Layout], paths: Paths) -> None
     pipeline.run(params, paths, CPU, "prepare")
 
 
-def split(split: SplitParams, seed: int, paths: Paths) -> None:
-    """With a seed."""
-    pipeline.run(replace(PARAMS, split=split, seed=seed), paths, CPU, "split")
+def split(split: SplitParams, seed: int, paths: Paths, exclude: Sequence[Excluded] = ()) -> None:
+    """With a seed, and what train leaves out."""
+    data = replace(PARAMS.data, exclude=list(exclude))
+    pipeline.run(replace(PARAMS, split=split, seed=seed, data=data), paths, CPU, "split")
 
 
 def augment(augment: AugmentParams, size: int, paths: Paths) -> None:

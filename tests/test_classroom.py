@@ -403,7 +403,7 @@ def learner(loss: Literal["hinge", "squared_error"]) -> ClassificationLearner:
     torch.manual_seed(0)
     train = replace(stage.PARAMS.train, loss=loss, label_smoothing=0.0)
     model = classifier("small_cnn_mnist").eval()
-    return ClassificationLearner(model, stage.PARAMS.optimizer, train, seed=1)
+    return ClassificationLearner(model, stage.PARAMS.optimizer, train, 1, np.full(10, 0.1))
 
 
 def hinge(logits: NDArray[np.float64], label: int) -> float:
@@ -451,6 +451,16 @@ def test_a_hinge_takes_labels_as_they_are(other: str, classroom: Path, tmp_path:
         UserError, match=r"train\.loss=hinge needs labels as they are; set train.lab"
     ):
         chosen(classroom, tmp_path, "experiment=mnist", "train.loss=hinge", f"train.{other}")
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_error"])
+def test_only_cross_entropy_has_logits_to_adjust(
+    loss: str, classroom: Path, tmp_path: Path
+) -> None:
+    adjusted = ("train.label_smoothing=0", f"train.loss={loss}", "train.logit_adjustment=1")
+    message = rf"train\.loss={loss} has no logits to adjust.*; set train\.logit_adjustment to 0"
+    with pytest.raises(UserError, match=message):
+        chosen(classroom, tmp_path, "experiment=mnist", *adjusted)
 
 
 @pytest.mark.slow

@@ -63,6 +63,12 @@ def test_a_data_set_of_another_task_is_told(tmp_path: Path) -> None:
         compose(REPOSITORY, tmp_path / "params.yaml", ["data=milk"])
 
 
+def test_a_series_has_no_pictures_to_exclude(tmp_path: Path) -> None:
+    listed = f"data.exclude=[{{sha256: '{'0' * 64}', reason: none}}]"
+    with pytest.raises(UserError, match=r"data\.exclude: a series has no pictures; set it to \[\]"):
+        compose(REPOSITORY, tmp_path / "params.yaml", ["experiment=milk", listed])
+
+
 OF_SERIES = {
     "milk", "temperature", "series", "time", "windows", "jitter", "lstm", "lstm_lab", "forecast"
 }  # fmt: skip
@@ -125,6 +131,11 @@ def test_a_key_of_another_task_is_told(tmp_path: Path) -> None:
             {"files": [{"path": "x.zip", "sha": "0"}]},
             "'data.source.files.0.sha'; did you mean 'data.source.files.sha256'?",
         ),
+        (
+            "data__exclude",
+            [{"sha256": "0" * 64, "reason": "two"}, {"sha256": "1" * 64}],
+            "data.exclude.1.reason is missing; write it",
+        ),
     ],
 )
 def test_a_wrong_value_is_named(key: str, value: object, named: str, tmp_path: Path) -> None:
@@ -135,7 +146,10 @@ def test_a_wrong_value_is_named(key: str, value: object, named: str, tmp_path: P
 
 
 ARCHIVE = {"path": "a/b.zip", "sha256": "0" * 64, "url": None}
-RIGHT: dict[str, Any] = {"data.source.files": [ARCHIVE], "model.weights": ARCHIVE}
+EXCLUDED = {"sha256": "0" * 64, "reason": "shows another one"}
+RIGHT: dict[str, Any] = {
+    "data.source.files": [ARCHIVE], "model.weights": ARCHIVE, "data.exclude": [EXCLUDED]
+}  # fmt: skip
 """What has keys that the sample leaves out."""
 WRONG: dict[str, list[Any]] = {
     "experiment": ["a/b", ""],
@@ -156,6 +170,8 @@ WRONG: dict[str, list[Any]] = {
     "data.source.files.0.bytes": ["many", 1.5],
     "data.source.kaggle": ["owner/name", "owner/name/versions/latest"],
     "data.source.folder": [5],
+    "data.exclude.0.sha256": ["0" * 63, "0" * 65, "A" * 64, "latest", 5],
+    "data.exclude.0.reason": ["", " ", None],
     "data.layout": [[], None],
     "data.layout.0.pattern": ["(", "no class", 5],
     "data.layout.0.split": ["tset"],
@@ -209,9 +225,11 @@ WRONG: dict[str, list[Any]] = {
     "train.auxiliary": [-1],
     "train.sizes": [0, [0]],
     "train.balance": [-0.1, 1.1],
+    "train.logit_adjustment": [-0.1, float("inf")],
     "train.ema": [-0.1, 1],
     "train.patience": [-1],
     "evaluate.baseline": ["maybe"],
+    "evaluate.flips": ["maybe", 2],
     "evaluate.sure": [0, 1.1],
     "export.opset": [9, 17, 99, "new"],
     "export.calibration": [0, -1],

@@ -20,7 +20,7 @@ import yaml
 from PIL import Image
 
 from springfield.config import compose, load
-from springfield.images.dataset import Frames, read_split
+from springfield.images.dataset import Frames, read_boxes, read_split
 from springfield.images.reading.archives import labelled
 from springfield.images.reading.formats import Layout
 from springfield.images.store import ImageStore, write_images
@@ -28,12 +28,14 @@ from springfield.images.transforms import Augmentation
 from springfield.machine.errors import UserError
 from springfield.machine.paths import Paths
 from springfield.sampling.batches import Batches, loader
+from springfield.sampling.exclusion import Excluded
+from springfield.sampling.near_duplicates import near_duplicates
 from springfield.sources.cast import CAST
 from springfield.sources.sample import draw_sample
 from springfield.stages.classification.augment import AugmentParams, OfflineParams
 from springfield.stages.classification.params import ClassificationParams
 from springfield.stages.classification.prepare import PrepareParams
-from springfield.stages.split import SplitParams, Strategy, near_duplicates
+from springfield.stages.split import SplitParams, Strategy
 
 from . import stage
 from .conftest import REPOSITORY, wait
@@ -183,6 +185,58 @@ def test_an_official_test_set_is_the_test_side_or_kept_apart(
     apart = sides["official_test"]
     assert (classes, len(apart.ids), set(apart.labels)) == (["a", "b"], 10, {0})
     assert report_of(tmp_path)["official_test"]["frames"] == 10
+
+
+@pytest.mark.parametrize("strategy", [Strategy.grouped, Strategy.random])
+@pytest.mark.parametrize("boxed", [False, True])
+def test_excluded_frames_are_not_learnt_from_and_stay_on_val_and_test(
+    strategy: Strategy,
+    boxed: bool,
+    sample: Paths,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    paths = beside(sample, tmp_path)
+    if boxed:
+        paths = replace(paths, index=tmp_path / "index.csv")
+        index = pd.read_csv(sample.index)
+        index["boxes"] = [json.dumps([[name, 1, 2, 30, 40]]) for name in index["class"]]
+        index.to_csv(paths.index, index=False)
+    chosen = replace(GROUPED, strategy=strategy)
+    before = split_in(paths, chosen, 1, tmp_path).set_index("id")
+    assert "excluded" not in report_of(tmp_path)
+    of_side = {side: frames.index.to_list() for side, frames in before.groupby("split")}
+    rarest = before["class"].value_counts().index[-1]  # of which there are copies
+    rare = before[(before["class"] == rarest) & (before["split"] == "train")]
+    left_out = rare.index.to_list()[:3]
+    listed = left_out + of_side["val"][:1] + of_side["test"][:2]
+    excluded = [Excluded(digest, "why") for digest in before.loc[listed, "sha256"]]
+    excluded.append(Excluded("0" * 64, "another data set's"))
+    capsys.readouterr()
+    stage.split(chosen, 1, paths, excluded)
+    told = capsys.readouterr().err
+    assert "\n3 frames excluded from train: see data.exclude in params.yaml; 1 of val and 2" in told
+    assert "\ndata.exclude: 1 of 7 entries match none of the frames that are split" in told
+    found = {"train": 3, "val": 1, "test": 2, "unknown": 1}
+    assert report_of(tmp_path)["excluded"] == found
+    after = pd.read_csv(paths.split, dtype=str).set_index("id")
+    assert before["split"].drop(left_out).equals(after["split"])
+    sides = (read_boxes if boxed else read_split)(paths.index, paths.split)[1]
+    of_side["train"] = [name for name in of_side["train"] if name not in left_out]
+    assert {side: frames.ids for side, frames in sides.items()} == of_side
+    if boxed:
+        return
+    stage.augment(AugmentParams(OfflineParams(60, []), CROP), 32, paths)
+    copies = pd.read_csv(paths.augmented / "index.csv")
+    assert not set(copies["origin"]) & set(listed)
+
+
+def test_a_list_that_leaves_nothing_to_learn_from_is_refused(
+    with_official: Paths, tmp_path: Path
+) -> None:
+    hashes = pd.read_csv(with_official.index)["sha256"]
+    with pytest.raises(UserError, match=r"data\.exclude leaves no frame in train"):
+        stage.split(GROUPED, 1, with_official, [Excluded(digest, "why") for digest in hashes])
 
 
 def test_some_classes_of_a_set_keep_its_official_split(tmp_path: Path) -> None:
@@ -635,17 +689,20 @@ def test_augmentation_depends_on_epoch_and_frame_and_on_nothing_else(
 
 
 class Noted(Frames):
-    """Frames that say on the side which epochs were loaded, and with how many threads."""
+    """Frames that say on the side which epochs were loaded, with how many threads, and where to."""
 
     def __getitem__(self, keys: list[tuple[int, int]]) -> Any:
+        batch = super().__getitem__(keys)
+        where = "shared" if batch[0].is_shared() else "own"  # type: ignore[no-untyped-call]
         with (self.stores[0].path.parent / "loaded").open("a") as file:
-            file.write(f"{keys[0][0]} {cv2.getNumThreads()}\n")
-        return super().__getitem__(keys)
+            file.write(f"{keys[0][0]} {cv2.getNumThreads()} {where}\n")
+        return batch
 
 
 def test_loader_processes_begin_with_the_next_epoch_and_have_a_core_each(
     sample: Paths, tmp_path: Path
 ) -> None:
+    """And write into the memory that is shared, so that nothing is copied on the way."""
     write_images(tmp_path / "images.arrow", [("a", np.zeros((32, 32, 3), np.uint8))])
     frames = Noted([ImageStore(tmp_path / "images.arrow")], ["a"] * 40, np.arange(40), [32])
     order = Batches(40, 8, seed=3)
@@ -656,10 +713,10 @@ def test_loader_processes_begin_with_the_next_epoch_and_have_a_core_each(
 
     assert len(list(batches)) == 5
     wait(lambda: len(loaded()) == 7)  # two wait for each process
-    assert loaded() == ["0 1"] * 5 + ["1 1"] * 2
+    assert loaded() == ["0 1 shared"] * 5 + ["1 1 shared"] * 2
     order.set_epoch(1)
     assert len(list(batches)) == 5
-    assert loaded() == ["0 1"] * 5 + ["1 1"] * 5
+    assert loaded() == ["0 1 shared"] * 5 + ["1 1 shared"] * 5
 
 
 @pytest.mark.parametrize("seed", [None, 5])

@@ -298,6 +298,7 @@ def test_evaluate_writes_scores_tables_and_pictures(evaluated: Paths) -> None:
     page = (folder / "mistakes.html").read_text()
     assert page.count("<figure>") == (predictions["score"] < 1).sum() > 0
     assert "a.zip!49.png" in page
+    assert '<code class="whole">49</code>' in page  # its hash, here
     pictures = {path.name for path in folder.glob("*.png")}
     assert pictures == {
         f"{n}.png" for n in ("curves", "examples", "feature_maps", "precision_recall")

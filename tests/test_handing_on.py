@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import mlflow
+import pandas as pd
 import pytest
 
 from springfield.serving.predict import Predictor
@@ -114,6 +115,21 @@ with torch.inference_mode():
     torch.testing.assert_close(own, model.logits(pixels * 255))
 """
     done.run(sys.executable, "-c", written + check)
+
+
+def test_what_train_teaches_wrongly_is_listed_to_be_excluded(finished: Project) -> None:
+    """With the lines of docs/data.md, and the hash that they print."""
+    (written,) = re.findall(
+        r"```python\n(.*?)```", (REPOSITORY / "docs/data.md").read_text(), re.DOTALL
+    )
+    finished.run(sys.executable, "-c", written)
+    listed = pd.read_csv(finished.path / "mistakes.csv")
+    assert listed["confidence"].is_monotonic_decreasing
+    assert (listed["class"] != listed["predicted"]).all()
+    first = listed["sha256"][0]
+    finished.springfield("compose", f"data.exclude=[{{sha256: '{first}', reason: wrong}}]")
+    assert "1 frames excluded from train" in finished.springfield("split")
+    assert first[:16] not in (finished.path / "data/split.csv").read_text()
 
 
 @pytest.mark.skipif(not shutil.which("sqlite3"), reason="sqlite3 is not installed")

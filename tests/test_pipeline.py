@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import math
+import re
 import shutil
 import time
 from typing import Any
@@ -82,6 +83,17 @@ def test_the_threshold_divides_the_test_frames_as_the_scores_say(done: Project) 
     assert metrics["val"]["calibrated_loss"] <= metrics["val"]["loss"] + 0.01
 
 
+def test_an_epoch_takes_longer_than_its_training(done: Project) -> None:
+    """So both are there: images per second of training, and seconds with validation and all."""
+    taken = len(read(done, "data/augmented/index.csv")) + sum(
+        row["split"] == "train" for row in read(done, "data/split.csv")
+    )
+    for row in read(done, "reports/train/speed.csv"):
+        training = taken // 16 * 16 / float(row["images_per_second"])
+        assert float(row["seconds"]) > training
+        assert 0 <= float(row["waiting_share"]) < 1
+
+
 def test_each_series_of_dvcs_plots_is_a_line(done: Project) -> None:
     """Two series in one zigzag cannot be read."""
     shown = json.loads(done.run("dvc", "plots", "show", "--json").stdout)["data"]
@@ -106,6 +118,30 @@ def test_the_mistakes_are_shown(done: Project) -> None:
     wrong = [row for row in predictions if row["class"] != row["predicted"]]
     assert f"{len(wrong)} mistakes in {len(predictions)} test frames" in page
     assert page.count("<figure>") == min(len(wrong), 100)
+    hashes = {row["id"]: row["sha256"] for row in read(done, "data/prepared/index.csv")}
+    sure = sorted(wrong, key=lambda row: -float(row["confidence"]))[:100]
+    assert {hashes[row["id"]] for row in sure} == set(re.findall("[0-9a-f]{64}", page))
+
+
+def test_the_mean_with_mirror_images_is_a_row_of_its_own(finished: Project) -> None:
+    before = json.loads((finished.path / "reports/metrics.json").read_text())
+    finished.springfield("compose", "evaluate.flips=true")
+    finished.springfield("evaluate")
+    metrics = json.loads((finished.path / "reports/metrics.json").read_text())
+    flips = metrics.pop("test_flips")
+    assert metrics == before
+    images = ImageStore(finished.path / "data/prepared/images.arrow")
+    session = onnxruntime.InferenceSession(finished.path / "models/springfield.onnx")
+    classes = json.loads((finished.path / "models/model.json").read_text())["classes"]
+    right = []
+    for row in read(finished, "reports/evaluate/predictions.csv"):
+        looks = images[row["id"]], images[row["id"]][:, ::-1]
+        both = sum(session.run(None, {"image": look[None]})[0][0] for look in looks)
+        right.append(classes[int(both.argmax())] == row["class"])
+    assert flips["accuracy"] == pytest.approx(np.mean(right))
+    assert flips["n"] == len(right)
+    assert flips["macro_f1_low"] <= flips["macro_f1"] <= flips["macro_f1_high"]
+    assert "test, mean with mirror images" in finished.springfield("summary")
 
 
 def test_the_exported_model_gives_the_evaluated_predictions(done: Project) -> None:

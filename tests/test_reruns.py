@@ -34,6 +34,8 @@ EDITS = {
     f"{CODE}/images/drawing/*": ["prepare", "augment", "evaluate"],
     f"{CODE}/images/store.py": ["prepare", "augment", *TRAINED],
     f"{CODE}/sampling/sides.py": ["augment", *TRAINED],
+    f"{CODE}/sampling/exclusion.py": ["split"],
+    f"{CODE}/sampling/near_duplicates.py": ["split"],
     f"{CODE}/stages/split.py": ["split"],
     f"{TASK}/augment.py": ["augment"],
     f"{CODE}/images/transforms.py": ["augment", "train"],
@@ -94,6 +96,7 @@ EDITS_OF_A_DETECTION = {
     f"{CODE}/images/drawing/boxes.py": ["prepare", "augment", "evaluate"],
     f"{CODE}/images/dataset.py": TRAINED,
     f"{CODE}/images/transforms.py": ["augment", "train"],
+    f"{CODE}/sampling/exclusion.py": ["split"],
     f"{CODE}/sources/sample_boxes.py": ["download"],
     f"{DETECTION}/params.py": [],
     f"{DETECTION}/prepare.py": ["prepare"],
@@ -109,8 +112,12 @@ EDITS_OF_A_DETECTION = {
 }
 """The same where boxes are found."""
 
+UNKNOWN = f"[{{sha256: '{'0' * 64}', reason: of another set}}]"
+"""A list of excluded pictures, with one that no data set has."""
+
 PARAMS = {
     "data.source.sample=0.11": ["download", "export"],
+    f"data.exclude={UNKNOWN}": ["split", "export"],
     "prepare.shorter_side=50": ["prepare"],
     "split.val=0.25": ["split", "export"],
     "augment.offline.floor=9": ["augment", "export"],
@@ -119,7 +126,9 @@ PARAMS = {
     "model.input_size=40": ["augment", "train", "export"],
     "optimizer.lr=0.01": ["train", "export"],
     "train.epochs=1": ["train", "export"],
+    "train.logit_adjustment=1": ["train", "export"],
     "evaluate.baseline=true": ["evaluate"],
+    "evaluate.flips=true": ["evaluate"],
     "export.calibration=9": ["export"],
     "seed=2": ["split", "augment", *TRAINED],
     "hardware.workers=1": [],
@@ -228,6 +237,12 @@ def test_reruns_end_where_the_result_is_the_same(finished: Project) -> None:
         with (finished.path / CODE / name).open("a") as file:
             file.write("\n# a comment\n")
     assert finished.repro() == ["download", "evaluate"]
+
+
+@pytest.mark.slow
+def test_excluding_what_is_not_there_trains_nothing(finished: Project) -> None:
+    finished.springfield("compose", f"data.exclude={UNKNOWN}")
+    assert finished.repro() == ["config", "split", "export"]
 
 
 @pytest.mark.slow

@@ -1,17 +1,23 @@
 """Training: repeatable, switchable, the same on one process and on two."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 import timm
 import torch
 from numpy.typing import NDArray
@@ -22,9 +28,9 @@ from springfield import pipeline
 from springfield.artifacts.onnx_files import check_batches, open_onnx, quantize, write_onnx
 from springfield.config import compose, load
 from springfield.files import RemoteFile
-from springfield.learning import precision
+from springfield.images.store import write_images
+from springfield.learning import fit, precision
 from springfield.learning.checkpoint import save_checkpoint, trained_in
-from springfield.learning.fit import share_batch_norm
 from springfield.learning.selection import is_better
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
@@ -39,7 +45,7 @@ from springfield.stages.classification.network import (
 )
 from springfield.stages.classification.params import ClassificationParams
 
-from . import test_classroom
+from . import stage, test_classroom
 from .conftest import REPOSITORY, SHARED, Project, experiments
 
 WEIGHTS = SHARED / "weights/inception_v3_imagenet.safetensors"
@@ -386,8 +392,83 @@ def test_each_part_of_the_recipe_can_be_switched(finished: Project) -> None:
     """Each alone changes what is learnt, and training stays repeatable."""
     before = learnt(finished)
     assert same(learnt(finished, *SWITCHES), learnt(finished, *SWITCHES))
-    for switch in SWITCHES:
+    # The last one is for the loss that another switch replaces.
+    for switch in (*SWITCHES, "train.logit_adjustment=1"):
         assert not same(learnt(finished, switch), before), switch
+
+
+@pytest.fixture
+def grey(tmp_path: Path) -> Paths:
+    """Pictures that tell nothing: of train 90 of 100 are of one class, of val 10 of 100."""
+    rows = [
+        {"id": f"{side}-{n}", "class": "ab"[(n % 10 == 0) ^ (side != "train")], "split": side}
+        for side, frames in (("train", 600), ("val", 100), ("test", 10))
+        for n in range(frames)
+    ]
+    paths = Paths.within(tmp_path)
+    for folder in (paths.images.parent, paths.augmented):
+        folder.mkdir(parents=True)
+    table = pd.DataFrame(rows).assign(group=range(len(rows)), official_split="")
+    write_images(paths.images, ((name, np.full((28, 28, 3), 90, np.uint8)) for name in table["id"]))
+    write_images(paths.augmented / "images.arrow", [])
+    (paths.augmented / "index.csv").write_text("id,class\n")
+    table[["id", "class", "official_split"]].to_csv(paths.index, index=False)
+    table[["id", "split", "group"]].to_csv(paths.split, index=False)
+    return paths
+
+
+def rare_share(paths: Paths, *overrides: str) -> float:
+    """How probable the rare class is after training on pictures that tell nothing."""
+    recipe = (
+        "hardware=cpu", "model=small_cnn_mnist", "model.drop_rate=0", "augment=none",
+        "train=scratch", "train.epochs=8", "train.batch_size=50", "train.ema=0.95",
+        "optimizer.weight_decay=0", "optimizer.lr=5e-3",
+    )  # fmt: skip
+    compose(REPOSITORY, paths.index.with_name("params.yaml"), [*recipe, *overrides])
+    params = load(paths.index.with_name("params.yaml"))
+    work = paths.index.with_name("work")
+    pipeline.run(params, paths, Machine(params.hardware, work=work), "train")
+    shutil.rmtree(work)
+    with torch.inference_mode():
+        logits = load_checkpoint(paths.checkpoint)(torch.full((1, 28, 28, 3), 90).byte())
+    return float(logits.softmax(1)[0, 1])
+
+
+PLAIN = ("train.label_smoothing=0", "train.balance=0")
+
+
+def test_rare_classes_are_as_probable_as_the_others_with_adjusted_logits(grey: Paths) -> None:
+    """By what is in train: in val the other class is the rare one."""
+    assert rare_share(grey, *PLAIN) == pytest.approx(0.1, abs=0.03)
+    assert rare_share(grey, *PLAIN, "train.logit_adjustment=1") == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        ("train.label_smoothing=0", "train.balance=0.5"),
+        ("train.label_smoothing=0.2", "train.balance=0"),
+        (*PLAIN, "train.mixup=0.4", "train.cutmix=1"),
+        ("train.label_smoothing=0.1", "train.balance=0.3", "train.mixup=0.4"),
+    ],
+)
+def test_adjusted_logits_know_what_the_rest_of_the_recipe_does(
+    recipe: tuple[str], grey: Paths
+) -> None:
+    found = rare_share(grey, *recipe, "train.logit_adjustment=1")
+    assert found == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec")
+def test_a_training_with_adjusted_logits_goes_on_as_it_began(
+    finished: Project, tmp_path: Path
+) -> None:
+    adjusted, work = "train.logit_adjustment=1", tmp_path / "work"
+    expected = learnt(finished, adjusted, work=work)
+    for checkpoint in work.glob("*-1.ckpt"):
+        checkpoint.unlink()
+    assert same(learnt(finished, adjusted, work=work), expected)
 
 
 def test_synchronised_batch_norm_computes_the_same() -> None:
@@ -397,7 +478,7 @@ def test_synchronised_batch_norm_computes_the_same() -> None:
     with torch.inference_mode():
         expected = classifier.logits(pixels)
         assert expected.std() > 0
-        share_batch_norm(classifier)
+        fit.share_batch_norm(classifier)
         assert any(isinstance(layer, nn.SyncBatchNorm) for layer in classifier.modules())
         torch.testing.assert_close(classifier.logits(pixels), expected)
 
@@ -466,7 +547,46 @@ def test_training_ends_with_the_epoch_when_its_minutes_are_over(finished: Projec
     assert 1 <= len(metrics) < 5000
     assert metrics["train_accuracy"].between(0, 1).all()
     assert f"epoch {len(metrics)} of 5000" in output
+    kept = json.loads((finished.path / "reports/train/kept.json").read_text())["epoch"]
+    assert kept == metrics["val_score"].idxmax()  # its rate has not fallen to zero
     assert "v_num" not in output
+
+
+@pytest.mark.parametrize(
+    ("device", "cores", "devices", "chosen", "workers"),
+    [
+        ("cuda", 30, 2, None, 12),
+        ("cuda", 16, 2, None, 8),
+        ("cuda", 16, 1, 3, 3),
+        ("cpu", 16, 1, None, 0),
+        ("cpu", 16, 1, 2, 2),
+    ],
+)
+def test_gpus_share_the_cores_that_may_be_used(
+    device: str,
+    cores: int,
+    devices: int,
+    chosen: int | None,
+    workers: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With two GPUs that are not here."""
+    monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
+    strategy = SimpleNamespace(root_device=torch.device(device))
+    trainer = SimpleNamespace(
+        strategy=strategy, num_devices=devices, world_size=2 * devices, global_rank=1
+    )
+    train = replace(stage.PARAMS.train, batch_size=32, accumulate=1)
+    machine = Machine(replace(stage.CPU.hardware, workers=chosen))
+    assert fit._part(cast("pl.Trainer", trainer), train, machine).workers == workers
+
+
+def test_cudnn_may_try_what_is_the_fastest(
+    finished: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    learnt(finished, "train.epochs=1")
+    assert torch.backends.cudnn.benchmark
 
 
 @pytest.mark.slow

@@ -124,7 +124,9 @@ def _checked(content: dict[str, Any], where: str) -> Params:
     key, first = _key(problems[0]["loc"]), problems[0]
     match first["type"]:
         case "missing":
-            raise UserError(f"{where}: {key} is missing; 'springfield compose' writes all of them")
+            listed = re.search(r"\.\d+\.", key)  # in a list, all of which is written by hand
+            mend = "write it" if listed else "'springfield compose' writes all of them"
+            raise UserError(f"{where}: {key} is missing; {mend}")
         case "value_error":
             raise UserError(f"{where}: {key}: {first['msg'].removeprefix('Value error, ')}")
     reasons = [p["msg"].removeprefix("Input ") for p in problems if _key(p["loc"]) == key]

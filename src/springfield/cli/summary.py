@@ -10,7 +10,10 @@ from springfield.cli.workspace import PATHS
 from springfield.machine.errors import UserError
 from springfield.machine.progress import console
 
-SIDES = {"val": "val", "test": "test", "official_test": "official test"}
+SIDES = {
+    "val": "val", "test": "test", "official_test": "official test",
+    "test_flips": "test, mean with mirror images",
+}  # fmt: skip
 COLUMNS = {
     "accuracy": {"accuracy": "accuracy", "macro_f1": "macro-F1", "macro_f1_10": "of 10+\nframes"},
     "map50": {"map50": "mAP50", "map": "mAP50-95", "found": "found", "f1": "F1"},

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from springfield.learning.recipe import OptimizerParams
 from springfield.machine.hardware import HardwareParams
+from springfield.sampling.exclusion import Excluded
 from springfield.stages.download import SourceParams
 
 CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -44,6 +45,8 @@ class DataParams:
     watch: Annotated[str, Field(min_length=1)]
     """A local file or folder whose changes are noticed."""
     source: SourceParams
+    exclude: list[Excluded]
+    """Pictures with wrong labels, which train leaves out; val and test stay as they are."""
 
 
 @dataclass

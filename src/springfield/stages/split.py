@@ -2,9 +2,9 @@
 
 import difflib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain, combinations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -18,12 +18,14 @@ from springfield.files import atomic, write_json
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
-from springfield.machine.progress import console, track
+from springfield.machine.progress import console
+from springfield.sampling.exclusion import Excluded, leave_out
+from springfield.sampling.near_duplicates import near_duplicates
 
 if TYPE_CHECKING:
     from springfield.config import Params
 
-NEEDS = ("seed", "split")
+NEEDS = ("seed", "split", "data.exclude")
 SPLITS = ("train", "val", "test")
 LARGEST = 5
 TOLERANCE = 0.05
@@ -32,9 +34,6 @@ REMEDY = (
     "a group stays on one side; a smaller split.distance makes groups smaller, and split=random "
     "ignores them"
 )
-MIN_PARTS, MAX_RADIUS = 3, 3
-"""Of a hash: at least so many parts, so that a part has at most 2^22 values; and how many bits of
-a part are flipped at most, so that the buckets to look into stay few."""
 
 
 class Strategy(StrEnum):
@@ -89,43 +88,6 @@ class TimeSplitParams:
             )
 
 
-def near_duplicates(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
-    """The pairs (P x 2, first < second) of 64-bit hashes at most `distance` bits apart.
-
-    Multi-index hashing (Norouzi et al., 2012): of hashes so close, one of a few parts differs in
-    at most `radius` bits, so only hashes in the buckets of such parts are compared.
-    """
-    n = len(hashes)
-    parts = max(MIN_PARTS, distance // (MAX_RADIUS + 1) + 1)
-    edges = [64 * part // parts for part in range(parts + 1)]
-    found = [np.empty((2, 0), np.int64)]
-    for part in track(range(parts), "Comparing frames"):
-        bits = edges[part + 1] - edges[part]
-        keys = ((hashes >> np.uint64(edges[part])) & np.uint64(2**bits - 1)).astype(np.int32)
-        order = np.argsort(keys, kind="stable")
-        keys, ordered = keys[order], hashes[order]
-        counts = np.bincount(keys, minlength=2**bits)
-        starts, occupied = counts.cumsum() - counts, counts > 0
-        # Where the highest flipped bit is 0, the other key is larger: each pair is met once.
-        zero = [np.flatnonzero(keys >> bit & 1 == 0) for bit in range(bits)]
-        radius = distance // parts - (part > distance % parts)
-        for flips in chain.from_iterable(combinations(range(bits), r) for r in range(radius + 1)):
-            first = zero[flips[-1]] if flips else np.arange(n)
-            other = keys[first] ^ np.int32(sum(1 << bit for bit in flips))
-            hits = np.flatnonzero(occupied[other])
-            first, other, place = first[hits], other[hits], 0
-            while len(first):  # the first of each bucket, the second of those that have one, ...
-                second = starts[other] + place
-                near = np.bitwise_count(ordered[first] ^ ordered[second]) <= distance
-                near &= first < second
-                found.append(order[np.stack((first[near], second[near]))])
-                place += 1
-                deeper = np.flatnonzero(counts[other] > place)
-                first, other = first[deeper], other[deeper]
-    pairs = np.sort(np.concatenate(found, axis=1), axis=0)
-    return np.stack(np.divmod(np.unique(pairs[0] * n + pairs[1]), n), axis=1)
-
-
 def _assign(
     frame: pd.DataFrame, shares: dict[str, float], rng: np.random.Generator
 ) -> dict[int, str]:
@@ -158,7 +120,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     if isinstance(params.split, TimeSplitParams):
         _by_time(params.split, paths)
     else:
-        _by_groups(params.split, params.seed, paths)
+        _by_groups(params.split, params.data.exclude, params.seed, paths)
 
 
 def _by_time(params: TimeSplitParams, paths: Paths) -> None:
@@ -182,8 +144,8 @@ def _by_time(params: TimeSplitParams, paths: Paths) -> None:
     write_json(paths.split_report, report)
 
 
-def _by_groups(chosen: SplitParams, seed: int, paths: Paths) -> None:
-    """Give each frame of the index a side.
+def _by_groups(chosen: SplitParams, excluded: Sequence[Excluded], seed: int, paths: Paths) -> None:
+    """Give each frame of the index a side; then take what is excluded off train.
 
     The frames of an official test set are on the side test if the strategy is official; else
     they are on none, and evaluate reports them apart.
@@ -194,8 +156,8 @@ def _by_groups(chosen: SplitParams, seed: int, paths: Paths) -> None:
     Raises:
         UserError: a side gets no frame, there is no official test set, or no such class.
     """
-    text = {"id": str, "class": str, "source": str, "phash": str, "official_split": str}
-    frames = pd.read_csv(paths.index, dtype=text, keep_default_na=False)
+    text = ("id", "class", "source", "sha256", "phash", "official_split")
+    frames = pd.read_csv(paths.index, dtype=dict.fromkeys(text, str), keep_default_na=False)
     if chosen.classes:
         if "boxes" in frames:
             raise UserError("split.classes: a frame with boxes shows several classes; set it to []")
@@ -219,9 +181,13 @@ def _by_groups(chosen: SplitParams, seed: int, paths: Paths) -> None:
             "or add pictures, or make split.val and split.test larger"
         )
     _tell(sided, chosen)
+    found = {}
+    if excluded:
+        frames["split"], found["excluded"] = leave_out(frames, excluded)
+        sided = frames.dropna(subset="split")
     with atomic(paths.split) as partial:
         sided[["id", "split", "group"]].to_csv(partial, index=False, lineterminator="\n")
-    report = {"strategy": chosen.strategy.value} | _report(frames, position, pairs)
+    report = {"strategy": chosen.strategy.value, **_report(frames, position, pairs), **found}
     write_json(paths.split_report, report)
 
 

@@ -16,8 +16,8 @@ def write_misses_page(
     """Write an HTML page with pictures, and what is labelled and found in them.
 
     Args:
-        shown: the frames to show, with `labelled` and `found` (texts of the boxes), `f1`, `source`
-            and a data URI as `picture`, which has the boxes in their two colours.
+        shown: the frames to show, with `labelled` and `found` (texts of the boxes), `f1`, `source`,
+            `sha256`, and a data URI as `picture`, which has the boxes in their two colours.
         misses: in how many frames something is wrong or missing.
         frames: of so many.
         path: file to write; it holds small pictures, so it is kept out of Git.

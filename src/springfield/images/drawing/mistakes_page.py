@@ -15,8 +15,8 @@ def write_mistakes_page(
     """Write an HTML page with pictures, labels and predictions.
 
     Args:
-        shown: the mistakes to show, with `class`, `predicted`, `confidence`, `source` and a data
-            URI as `picture`.
+        shown: the mistakes to show, with `class`, `predicted`, `confidence`, `source`, `sha256`
+            and a data URI as `picture`.
         mistakes: how many there are.
         frames: in so many test frames.
         path: file to write; it holds small pictures, so it is kept out of Git.

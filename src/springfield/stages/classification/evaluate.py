@@ -38,6 +38,8 @@ class EvaluateParams:
 
     baseline: bool
     """Also fit a logistic regression on pixels, to tell how much the network adds."""
+    flips: bool
+    """Also score the mean of the probabilities of a test frame and of its mirror image."""
     sure: Annotated[float, Field(gt=0, le=1)]
     """Share of the answers above the threshold that is promised to be right; below it the model is
     unsure."""
@@ -71,9 +73,10 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     """Score the checkpoint on val and test; fit its temperature and its threshold on val.
 
     Writes: the scores of val, test and, if the data set has one that the split leaves out,
-    `official_test`, and the same by class; `temperature`, the `threshold` of a (calibrated)
-    probability below which the model is unsure, and whether it is `promised` that the share `sure`
-    of the others is right; and pictures and tables, all of test but the training's curves.
+    `official_test`, and the same by class (`test_flips` beside them is of two looks at a frame);
+    `temperature`, the `threshold` of a (calibrated) probability below which the model is unsure,
+    and whether it is `promised` that the share `sure` of the others is right; and pictures and
+    tables, all of test but the training's curves.
 
     Raises:
         UserError: there is no checkpoint, or it gives no numbers.
@@ -109,12 +112,15 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         )
 
     result = _result(answers, classes, temperature, threshold, np.random.default_rng(params.seed))
+    if params.evaluate.flips:
+        mirrored = _logits(model, images, test.ids, "test, mirrored", mirrored=True)
+        result["test_flips"] = _mean_scores(test, mirrored, temperature)
     if params.evaluate.baseline:
         result["baseline"] = _baseline(images, sides)
     with atomic(paths.evaluation, directory=True) as partial, lettering(classes):
         predictions = _predictions(test, classes, groups)
         write_csv(predictions, partial / "predictions.csv")
-        _mistakes_page(predictions, index["source"], images, partial / "mistakes.html")
+        _mistakes_page(predictions, index, images, partial / "mistakes.html")
         write_plots(test.labels, test.before, test.after, classes, threshold, partial)
         _looks(model, images, predictions, partial)
         curves_plot(paths.training, partial / "curves.png")
@@ -157,6 +163,19 @@ def _result(
     return {**result, "per_class": by_class, "primary": primary}
 
 
+def _mean_scores(
+    answers: Answers, mirrored: NDArray[np.float32], temperature: float
+) -> dict[str, Any]:
+    """The scores of the mean of two probabilities of each frame."""
+    from scipy.special import softmax
+
+    from springfield.stages.classification import scores
+
+    predicted = (answers.after + softmax(mirrored / temperature, axis=1)).argmax(1)
+    of_both = answers.labels, predicted
+    return {**scores.scores(*of_both), **scores.intervals(*of_both, answers.groups)}
+
+
 def _confidence(
     answers: Answers, temperature: float, threshold: float, rng: np.random.Generator
 ) -> dict[str, float | None]:
@@ -193,7 +212,7 @@ def _predictions(test: Answers, classes: list[str], groups: "pd.Series[str]") ->
 
 
 def _mistakes_page(
-    predictions: pd.DataFrame, sources: "pd.Series[str]", images: "ImageStore", path: Path
+    predictions: pd.DataFrame, index: pd.DataFrame, images: "ImageStore", path: Path
 ) -> None:
     from springfield.images.drawing.mistakes_page import write_mistakes_page
     from springfield.images.drawing.thumbnail import thumbnail
@@ -201,8 +220,8 @@ def _mistakes_page(
     wrong = predictions[predictions["class"] != predictions["predicted"]]
     rows = wrong.sort_values("confidence", ascending=False, kind="stable")[:MISTAKES]
     shown = [
-        {**row, "picture": thumbnail(images[row["id"]], HEIGHT), "source": sources[row["id"]]}
-        for row in rows.to_dict("records")
+        {**row, "picture": thumbnail(images[row["id"]], HEIGHT)}
+        for row in rows.join(index[["source", "sha256"]], on="id").to_dict("records")
     ]
     write_mistakes_page(shown, len(wrong), len(predictions), path)
 
@@ -226,7 +245,7 @@ def _looks(
 
 
 def _logits(
-    model: "Classifier", images: "ImageStore", ids: list[str], side: str
+    model: "Classifier", images: "ImageStore", ids: list[str], side: str, *, mirrored: bool = False
 ) -> NDArray[np.float32]:
     """Logits (N x classes) of frames, each resized by the model itself as in the export.
 
@@ -242,6 +261,8 @@ def _logits(
         for start in track(starts, f"Evaluating {side}"):
             arrays = [torch.from_numpy(images[i])[None] for i in ids[start : start + BATCH]]
             pixels = torch.cat([model.resize(array.to(device)) for array in arrays])
+            if mirrored:
+                pixels = pixels.flip(-1)
             batches.append(model.logits(pixels).float().cpu().numpy())
     logits = np.concatenate(batches)
     assert len(logits) == len(ids)

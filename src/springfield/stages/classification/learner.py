@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from torchmetrics import Metric, MetricCollection
@@ -45,15 +47,20 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
 class ClassificationLearner(Learner):
     """The chosen loss, with label smoothing, mixup (Zhang et al., 2018), cutmix (Yun et al., 2019).
 
+    Cross-entropy can be that of adjusted logits (Menon et al., 2021): what training adds, the
+    network does without afterwards, and its answers are those of classes that are equally frequent.
+
     Args:
         model: what to train.
         optimizer: how weights are changed.
         params: how long and on what.
         seed: what each epoch's random numbers start from.
+        drawn: of each class, its share of the frames that training draws.
     """
 
     model: Classifier
     params: ClassifierTrainParams
+    adjustment: Tensor
 
     def __init__(
         self,
@@ -61,6 +68,7 @@ class ClassificationLearner(Learner):
         optimizer: OptimizerParams,
         params: ClassifierTrainParams,
         seed: int,
+        drawn: NDArray[np.float64],
     ) -> None:
         classes = len(model.architecture.classes)
         metrics: dict[str, Metric | MetricCollection] = {
@@ -74,6 +82,15 @@ class ClassificationLearner(Learner):
             if alpha
         ]
         self.mix = v2.RandomChoice(mixes) if mixes else None
+        # The prior is that of the labels that the loss sees: of frames as often as `balance` draws
+        # them, copies among them, and smoothed, or a class that is rarer than its share of the
+        # smoothing would win without evidence. Mixing leaves the mean label as it is.
+        smoothing = params.label_smoothing
+        prior = torch.from_numpy((1 - smoothing) * drawn + smoothing / classes)
+        # What is never a label has none to divide by, and stays as unlikely as it gets.
+        log_prior = prior.where(prior > 0, 1.0).log().float()
+        adjustment = params.logit_adjustment * log_prior
+        self.register_buffer("adjustment", adjustment, persistent=False)
 
     def means(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """Accuracy and loss, also of the auxiliary head (Szegedy et al., 2015).
@@ -87,7 +104,9 @@ class ClassificationLearner(Learner):
         heads = self.model.heads(pixels)
         smoothing = self.params.label_smoothing
         given = {"label_smoothing": smoothing} if smoothing else {}  # which hinge does not take
-        loss, *auxiliary = (LOSSES[self.params.loss](logits, labels, **given) for logits in heads)
+        loss, *auxiliary = (
+            LOSSES[self.params.loss](logits + self.adjustment, labels, **given) for logits in heads
+        )
         for other in auxiliary:
             loss = loss + self.params.auxiliary * other
         right = labels.argmax(1) if self.mix else labels

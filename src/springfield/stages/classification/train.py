@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from springfield.files import RemoteFile
@@ -72,12 +73,20 @@ class ClassifierTrainParams(TrainParams):
     picture does (Touvron et al., 2019), and a network may begin small (Tan and Le, 2021)."""
     balance: Annotated[float, Field(ge=0, le=1)]
     """0: each frame once an epoch; 1: each class as often as the others; between: between."""
+    logit_adjustment: NonNegativeFloat
+    """How many times the logarithm of a class's share of training is added to its logit in the
+    cross-entropy (Menon et al., 2021): 1 favours rare classes until all count alike; 0: none."""
 
     def __post_init__(self) -> None:
         if self.loss == "hinge" and (self.label_smoothing or self.mixup or self.cutmix):
             raise UserError(
                 "train.loss=hinge needs labels as they are; set train.label_smoothing, train.mixup "
                 "and train.cutmix to 0"
+            )
+        if self.logit_adjustment and self.loss != "cross_entropy":
+            raise UserError(
+                f"train.loss={self.loss} has no logits to adjust, as cross_entropy has; set "
+                "train.logit_adjustment to 0"
             )
 
 
@@ -101,7 +110,9 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     classes, sides = read_split(paths.index, paths.split)
     train = _with_augmented(sides["train"], classes, paths.augmented)
     classifier = _classifier(params, classes, machine.weights)
-    learner = ClassificationLearner(classifier, params.optimizer, params.train, params.seed)
+    often = np.bincount(train.labels, _weights(train, params.train.balance), len(classes))
+    recipe = params.optimizer, params.train, params.seed
+    learner = ClassificationLearner(classifier, *recipe, often / often.sum())
     loaders = partial(_loaders, params, paths, train, sides["val"], classifier)
     sides_of = pd.read_csv(paths.split, dtype=str)
     of_val = sides_of[sides_of["split"] == "val"].set_index("id")["group"][sides["val"].ids]
@@ -130,6 +141,11 @@ def _with_augmented(side: "Side", classes: list[str], augmented: Path) -> "Side"
     copies = pd.read_csv(augmented / "index.csv", keep_default_na=False, dtype=str)
     labels = np.concatenate([side.labels, to_labels(copies["class"], classes)])
     return Side(side.ids + copies["id"].to_list(), labels)
+
+
+def _weights(train: "Side", balance: float) -> NDArray[np.float64]:
+    """How often each frame is drawn (N), relative to the others."""
+    return np.asarray(np.bincount(train.labels)[train.labels] ** np.float64(-balance))
 
 
 def _classifier(params: "Params", classes: list[str], weights: Path | None) -> "Classifier":
@@ -204,7 +220,7 @@ def _loaders(
     augmentations = {size: Augmentation(online, size) for size in sizes} if online else {}
     shares = (params.train.batch_size, part.rank, part.world)
     balance, pieces = params.train.balance, params.train.accumulate
-    weights = np.bincount(train.labels)[train.labels] ** np.float64(-balance) if balance else None
+    weights = _weights(train, balance) if balance else None
     shuffled = Batches(len(train.ids), *shares, weights=weights, seed=params.seed, pieces=pieces)
     frames = Frames(stores, train.ids, train.labels, of_epochs, augmentations, params.seed)
     whole = Frames(stores[:1], val.ids, val.labels, [params.model.input_size])

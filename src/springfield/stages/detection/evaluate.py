@@ -99,7 +99,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         predictions = _predictions(test, index, groups)
         write_csv(predictions, partial / "predictions.csv")
         _write_coco(test, partial)
-        _misses_page(test, predictions, index["source"], partial / "mistakes.html")
+        _misses_page(test, predictions, index, partial / "mistakes.html")
         write_plots(test.answers, classes, partial)
         _looks(model, test, partial)
         curves_plot(paths.training, partial / "curves.png")
@@ -255,9 +255,7 @@ def _coco(boxes: "Boxes") -> list[dict[str, Any]]:
     ]
 
 
-def _misses_page(
-    test: Tested, predictions: pd.DataFrame, sources: "pd.Series[str]", path: Path
-) -> None:
+def _misses_page(test: Tested, predictions: pd.DataFrame, index: pd.DataFrame, path: Path) -> None:
     from springfield.images.drawing.boxes import FOUND, LABELLED, draw_boxes
     from springfield.images.drawing.misses_page import write_misses_page
     from springfield.images.drawing.thumbnail import thumbnail
@@ -277,7 +275,7 @@ def _misses_page(
                 "labelled": [test.classes[label] for label in truth.labels[labelled]],
                 "found": [f"{test.classes[label]} {score:.0%}" for label, score in sure],
                 "f1": predictions["score"][frame],
-                "source": sources[name],
+                **index.loc[name, ["source", "sha256"]],
             }
         )
     write_misses_page(shown, len(wrong), len(predictions), path)

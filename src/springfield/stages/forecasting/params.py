@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pydantic import with_config
 
 from springfield.learning.recipe import TrainParams
+from springfield.machine.errors import UserError
 from springfield.series.reading.table import Columns
 from springfield.stages.forecasting.augment import AugmentParams
 from springfield.stages.forecasting.evaluate import EvaluateParams
@@ -20,6 +21,10 @@ class SeriesParams(DataParams):
     """A data set of one series."""
 
     layout: Columns
+
+    def __post_init__(self) -> None:
+        if self.exclude:
+            raise UserError("data.exclude: a series has no pictures; set it to []")
 
 
 @with_config(CHECKED)
