@@ -226,7 +226,7 @@ def test_excluded_frames_are_not_learnt_from_and_stay_on_val_and_test(
     assert {side: frames.ids for side, frames in sides.items()} == of_side
     if boxed:
         return
-    stage.augment(AugmentParams(OfflineParams(60, []), CROP), 32, paths)
+    stage.augment(AugmentParams(OfflineParams(60, CROP), CROP), 32, paths)
     copies = pd.read_csv(paths.augmented / "index.csv")
     assert not set(copies["origin"]) & set(listed)
 

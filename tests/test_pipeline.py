@@ -135,7 +135,7 @@ def test_the_mean_with_mirror_images_is_a_row_of_its_own(finished: Project) -> N
     classes = json.loads((finished.path / "models/model.json").read_text())["classes"]
     right = []
     for row in read(finished, "reports/evaluate/predictions.csv"):
-        looks = images[row["id"]], images[row["id"]][:, ::-1]
+        looks = images[row["id"]], images[row["id"]][:, ::-1].copy()
         both = sum(session.run(None, {"image": look[None]})[0][0] for look in looks)
         right.append(classes[int(both.argmax())] == row["class"])
     assert flips["accuracy"] == pytest.approx(np.mean(right))
