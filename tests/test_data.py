@@ -187,8 +187,9 @@ def test_an_official_test_set_is_the_test_side_or_kept_apart(
     assert report_of(tmp_path)["official_test"]["frames"] == 10
 
 
-@pytest.mark.parametrize("strategy", [Strategy.grouped, Strategy.random])
-@pytest.mark.parametrize("boxed", [False, True])
+@pytest.mark.parametrize(
+    ("strategy", "boxed"), [(Strategy.grouped, False), (Strategy.random, True)]
+)
 def test_excluded_frames_are_not_learnt_from_and_stay_on_val_and_test(
     strategy: Strategy,
     boxed: bool,
