@@ -1,12 +1,16 @@
 """A detector: what it says of a place, how it learns, and the frames with boxes it learns from."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
+from torch.profiler import profile
 from torchvision.ops import batched_nms
 
 from springfield.images.dataset import BoxedFrames, read_boxes
@@ -14,7 +18,7 @@ from springfield.images.store import ImageStore, write_images
 from springfield.images.transforms import Augmentation
 from springfield.machine.errors import UserError
 from springfield.sampling.batches import PADDING
-from springfield.stages.detection.learner import assign, losses
+from springfield.stages.detection.learner import DetectionLearner, assign, losses
 from springfield.stages.detection.network import (
     CENTRALITY,
     Architecture,
@@ -125,6 +129,31 @@ def test_the_loss_of_a_frame_does_not_depend_on_the_others() -> None:
                 assert float(values[row]) == pytest.approx(float(alone[name]), rel=1e-4), name
     assert float(whole["box_loss"][2]) == 0  # a frame without boxes
     assert float(whole["class_loss"][2]) > 0
+
+
+def validated(frames: int) -> tuple[DetectionLearner, list[str]]:
+    """A learner that has seen a batch of val, and what it called for that."""
+    recipe: list[Any] = [None, SimpleNamespace(frozen=0), 1]
+    learner = DetectionLearner(detector(), *recipe)
+    learner.eval()
+    images, boxes = zip(*(squares(seed) for seed in range(frames)), strict=True)
+    labels = torch.tensor([[0, 1], [2, PADDING], [PADDING, PADDING], [1, 1]] * 3)[:frames]
+    real = torch.arange(frames) < max(1, frames - 1)
+    pixels = torch.from_numpy(np.stack([image[:, :60] for image in images])).permute(0, 3, 1, 2)
+    square = functional.interpolate(pixels, (64, 64)).permute(0, 2, 3, 1)
+    batch = square, torch.from_numpy(np.stack(boxes)), labels, real
+    with torch.inference_mode(), profile() as profiled:
+        learner.validation_step(batch, 0)
+    return learner, [event.name for event in profiled.events() or []]
+
+
+def test_a_batch_of_val_asks_the_device_as_often_as_one_frame() -> None:
+    """Each such question makes a GPU wait for all that it was given."""
+    asked = [
+        sum(name in {"aten::_local_scalar_dense", "aten::nonzero"} for name in validated(n)[1])
+        for n in (1, 9)
+    ]
+    assert asked[0] == asked[1] > 0
 
 
 def test_right_boxes_cost_next_to_nothing() -> None:

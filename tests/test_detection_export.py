@@ -209,6 +209,24 @@ def test_boxes_are_drawn_into_copies(made: Project, pictures: Path, tmp_path: Pa
     assert np.any(np.array(Image.open(drawn / "0.png")) != np.array(Image.open(pictures / "0.png")))
 
 
+@pytest.mark.parametrize(
+    ("limit", "folder", "told"),
+    [("unlimited", "file/found", "Not a directory"), ("0", "found", "File too large")],
+    ids=["no folder", "no room"],
+)
+def test_what_cannot_be_drawn_is_no_picture_that_cannot_be_read(
+    made: Project, pictures: Path, tmp_path: Path, limit: str, folder: str, told: str
+) -> None:
+    (tmp_path / "file").touch()
+    drawn = tmp_path / folder
+    model = made.path / "models/springfield.onnx"
+    command = f"ulimit -f {limit}; springfield predict {pictures} --draw {drawn} --model {model}"
+    ended = made.run("bash", "-c", command, status=1)
+    lines = ended.stderr.strip().splitlines()
+    assert lines == [f"error: --draw: {drawn} cannot be written into: {told}"]
+    assert not list(tmp_path.glob("found/.*"))
+
+
 def test_what_is_no_picture_is_told_in_a_line(
     made: Project, pictures: Path, tmp_path: Path
 ) -> None:
@@ -245,7 +263,7 @@ def test_a_class_cannot_steer_the_terminal(made: Project, pictures: Path, tmp_pa
 
 def test_boxes_need_the_light_install_only(made: Project, pictures: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from springfield.cli.detect import detect;"
+        "import sys; from pathlib import Path; from springfield.cli.pictures import detect;"
         "from springfield.serving.predict import open_model;"
         "model = open_model(Path('models/springfield.onnx'));"
         "detect(model, [Path(sys.argv[1])], 0.0, Path(sys.argv[1]) / 'drawn', as_json=True);"

@@ -97,6 +97,8 @@ def _one_line(error: Exception) -> str:
             return f"{error.filename or text} does not exist; run the stages before this: dvc repro"
         case OSError(errno=errno.ENOSPC):
             return f"the disk is full ({error.filename or text}); free space and run it again"
+        case OSError(filename=str(path), strerror=str(reason)):
+            return f"{path}: {reason}"
         case _:
             return f"{type(error).__name__}: {text} (springfield --debug shows where)"
 

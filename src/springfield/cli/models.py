@@ -1,11 +1,9 @@
 """Commands for a trained model: predict, explain, compare, promote, pull, show."""
 
-import json
 import math
 import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,7 +15,6 @@ from springfield.machine.errors import UserError
 from springfield.machine.progress import console
 
 if TYPE_CHECKING:
-    from springfield.serving.predict import Predictor
     from springfield.tracking.registry import Comparison
 
 WEB = Path("web")
@@ -51,7 +48,7 @@ def predict(
 
     A picture that cannot be read does not stop the others.
     """
-    from springfield.serving.predict import Predictor, open_model
+    from springfield.serving.predict import open_model
 
     opened = open_model(model)
     for option, task, value in (
@@ -66,53 +63,13 @@ def predict(
 
         forecast(opened, pictures, plot, as_json=as_json)
     elif opened.task == "detection":
-        from springfield.cli.detect import detect
+        from springfield.cli.pictures import detect
 
         detect(opened, pictures, threshold, draw, as_json=as_json)
     else:
-        _name(Predictor(opened), pictures, top, as_json=as_json)
+        from springfield.cli.pictures import name
 
-
-def _name(predictor: "Predictor", pictures: list[Path], top: int, *, as_json: bool) -> None:
-    from rich.table import Column, Table
-
-    from springfield.machine.progress import track
-    from springfield.serving.predict import find_pictures
-
-    found = []
-    for path in track(find_pictures(pictures), "Predicting"):
-        name = os.fsencode(path).decode(errors="backslashreplace")
-        answer: dict[str, Any] = {"picture": name}
-        try:
-            content = sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
-            probabilities = predictor.predict(content)
-            answer["sure"] = max(probabilities.values()) >= predictor.threshold
-            answer["top"] = [
-                {"class": name, "probability": probability}
-                for name, probability in list(probabilities.items())[:top]
-            ]
-        except (ValueError, OSError) as error:
-            answer["error"] = error.strerror if isinstance(error, OSError) else str(error)
-        found.append(answer)
-    if as_json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
-    else:
-        table = Table(Column("picture", overflow="fold"), "shows", "", "or")
-        for answer in found:
-            if reason := answer.get("error"):
-                table.add_row(terminal(answer["picture"]), f"[red]{terminal(reason)}[/]")
-                continue
-            named = [f"{a['class']} {a['probability']:.1%}" for a in answer["top"]]
-            sure = "" if answer["sure"] else "[yellow]not sure[/]"
-            table.add_row(
-                terminal(answer["picture"]),
-                terminal(named[0]),
-                sure,
-                terminal(", ".join(named[1:])),
-            )
-        Console().print(table)
-    if failed := sum("error" in answer for answer in found):
-        raise UserError(f"{failed} of {len(found)} pictures cannot be read")
+        name(opened, pictures, top, as_json=as_json)
 
 
 @app.command(rich_help_panel=PANEL)

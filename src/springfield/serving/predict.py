@@ -94,7 +94,11 @@ class Predictor:
         Raises:
             ValueError: it cannot be read; the text says why.
         """
-        found = self.probabilities(pixels(picture)[None])[0]
+        return self.name(decode(picture))
+
+    def name(self, image: Image.Image) -> dict[str, float]:
+        """The same for an RGB picture of `decode`."""
+        found = self.probabilities(reduced(image)[0][None])[0]
         return {self.classes[i]: float(found[i]) for i in np.argsort(-found, kind="stable")}
 
 

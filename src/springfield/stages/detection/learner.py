@@ -12,7 +12,7 @@ from torchvision.ops import box_iou, generalized_box_iou_loss, sigmoid_focal_los
 from springfield.learning.learner import Learner
 from springfield.learning.recipe import OptimizerParams, TrainParams
 from springfield.sampling.batches import PADDING
-from springfield.stages.detection.network import STRIDES, Detections, Detector, Places
+from springfield.stages.detection.network import STRIDES, Detector, Places
 
 RADIUS = 1.5
 """Of the middle of a box, in strides: places farther from it are not asked to find it."""
@@ -57,13 +57,18 @@ class DetectionLearner(Learner):
         parts = losses(places, boxes, labels)
         self.val_loss.update(torch.stack(list(parts.values())).sum(0)[real])
         found = self.model.best(places)
-        rows = range(len(images))
-        self.val_metrics.update(
-            [_answer(found, row) for row in rows if real[row]],
-            [_truth(boxes[row], labels[row]) for row in rows if real[row]],
-        )
-        scores = torch.stack([_found(found, row, boxes[row], labels[row]) for row in rows])
-        self.val_scores.update(scores.masked_fill(~real, torch.nan))
+        # At once: a device that is asked frame by frame waits each time.
+        counts = torch.stack([(found.scores > 0).sum(1), (labels != PADDING).sum(1), real], 1)
+        answers, truths, scores = [], [], []
+        for row, (shown, labelled, is_real) in enumerate(counts.tolist()):
+            answer = {name: values[row, :shown] for name, values in found._asdict().items()}
+            truth = {"boxes": boxes[row, :labelled], "labels": labels[row, :labelled]}
+            scores.append(_found(answer, truth) if labelled else 1 - found.scores[row, 0])
+            if is_real:
+                answers.append(answer)
+                truths.append(truth)
+        self.val_metrics.update(answers, truths)
+        self.val_scores.update(torch.stack(scores).masked_fill(~real, torch.nan))
 
     def val_score(self, metrics: dict[str, Tensor]) -> Tensor:
         """COCO's mean average precision at IoU 0.5."""
@@ -124,26 +129,11 @@ def _centreness(points: Tensor, boxes: Tensor) -> Tensor:
     return shares.clamp(min=0).prod(-1).sqrt()
 
 
-def _answer(found: Detections, row: int) -> dict[str, Tensor]:
-    there = found.scores[row] > 0
-    return {
-        "boxes": found.boxes[row][there], "scores": found.scores[row][there],
-        "labels": found.labels[row][there],
-    }  # fmt: skip
-
-
-def _truth(boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    return {"boxes": boxes[labels != PADDING], "labels": labels[labels != PADDING]}
-
-
-def _found(found: Detections, row: int, boxes: Tensor, labels: Tensor) -> Tensor:
-    """The share of a frame's boxes that are among as many best answers; of none: their doubt."""
-    real = labels != PADDING
-    n = int(real.sum())
-    if not n:
-        return 1 - found.scores[row, 0]
-    overlap = box_iou(boxes[real], found.boxes[row, :n]) >= IOU
-    same = labels[real][:, None] == found.labels[row, :n]
+def _found(answer: dict[str, Tensor], truth: dict[str, Tensor]) -> Tensor:
+    """The share of a frame's labelled boxes that are among as many best answers."""
+    n = len(truth["labels"])
+    overlap = box_iou(truth["boxes"], answer["boxes"][:n]) >= IOU
+    same = truth["labels"][:, None] == answer["labels"][:n]
     found_at: Tensor = (overlap & same).any(1)
     return found_at.float().mean()
 
@@ -156,5 +146,9 @@ class _MeanAveragePrecision(MeanAveragePrecision):
 
     def compute(self) -> dict[str, Tensor]:
         """At IoU 0.5, and the mean of 0.5 to 0.95."""
+        for name, parts in self.metric_state.items():
+            if isinstance(parts, list) and parts:  # at once: it is asked for box by box
+                sizes = [len(part) for part in parts]
+                setattr(self, name, list(torch.split_with_sizes(torch.cat(parts).cpu(), sizes)))
         found: dict[str, Any] = super().compute()
         return {"val_map50": found["map_50"], "val_map": found["map"]}
