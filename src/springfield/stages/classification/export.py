@@ -64,10 +64,12 @@ class Tested:
     expected: NDArray[np.float32]
     """Probabilities (N x classes)."""
 
-    @property
-    def accuracy(self) -> float:
-        """Of the checkpoint."""
-        return float((self.expected.argmax(1) == self.labels).mean())
+    def accuracy(self, probabilities: NDArray[np.float32]) -> float:
+        """Of what another file, or the checkpoint, says; what is no number is wrong."""
+        from springfield.stages.classification.scores import scores
+
+        named = np.where(np.isfinite(probabilities).all(1), probabilities.argmax(1), -1)
+        return float(scores(self.labels, named)["accuracy"])
 
 
 def run(params: "Params", paths: Paths, machine: Machine) -> None:
@@ -135,7 +137,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
         "test_frames": len(test.ids),
         "top1_agreement": same,
         "largest_difference": difference,
-        "accuracy": {"checkpoint": tested.accuracy, "int8": accuracy},
+        "accuracy": {"checkpoint": tested.accuracy(expected), "int8": accuracy},
         "megabytes": {kind: round(file.stat().st_size / 1e6, 1) for kind, file in files.items()},
         "int8_layers_in_float": in_float,
     }
@@ -199,16 +201,16 @@ def _write_int8(
     from springfield.artifacts.onnx_files import open_onnx, quantize
 
     allowed = max(MAX_INT8_LOSS, MAX_INT8_FRAMES / len(tested.ids))
+    expected = tested.accuracy(tested.expected)
     for ends in FLOAT_ENDS:
         kept = quantize(fp32, calibrating, path, metadata, ends)
         found = _predict(open_onnx(path), tested.images, tested.ids, "ONNX int8")
-        right = (found.argmax(1) == tested.labels) & np.isfinite(found).all(1)
-        accuracy = float(right.mean())
-        if tested.accuracy - accuracy <= allowed + 1e-9:
+        accuracy = tested.accuracy(found)
+        if expected - accuracy <= allowed + 1e-9:
             break
     else:
         raise UserError(
-            f"export: int8 loses {tested.accuracy - accuracy:.2%} of accuracy, more than "
+            f"export: int8 loses {expected - accuracy:.2%} of accuracy, more than "
             f"{allowed:.2%}; calibrate it on more frames (export.calibration)"
         )
     if kept:

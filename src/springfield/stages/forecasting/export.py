@@ -54,8 +54,9 @@ def run(params: "ForecastingParams", paths: Paths, machine: Machine) -> None:
     from springfield.artifacts.card import model_card
     from springfield.artifacts.onnx_files import open_onnx, quantize_dynamic, write_series_onnx
     from springfield.learning.checkpoint import made_from, trained_in
-    from springfield.series.dataset import read_split
+    from springfield.series.dataset import blocks, read_split
     from springfield.stages.forecasting.network import Calibrated, load_checkpoint
+    from springfield.stages.forecasting.scores import Forecasts
 
     model = load_checkpoint(paths.checkpoint)
     a = model.architecture
@@ -75,9 +76,11 @@ def run(params: "ForecastingParams", paths: Paths, machine: Machine) -> None:
             write_series_onnx(network, given[:2], params.export.opset, fp32, metadata)
             quantize_dynamic(fp32, int8, metadata)
         difference = _prove(open_onnx(fp32), given, expected, a.spread)
+        said = {"checkpoint": expected, "int8": open_onnx(int8)(given)}
+        groups = blocks(len(origins))
         errors = {
-            "checkpoint": _rmse(expected, coming),
-            "int8": _rmse(open_onnx(int8)(given), coming),
+            file: Forecasts(origins, groups, quantiles.astype(float), coming.astype(float)).rmse
+            for file, quantiles in said.items()
         }
         _check_int8(errors)
     with atomic(paths.static, directory=True) as partial:
@@ -141,11 +144,6 @@ def _prove(
             f"{difference:.1g} spreads of the series"
         )
     return difference
-
-
-def _rmse(quantiles: NDArray[np.float32], coming: NDArray[np.float32]) -> float:
-    median = quantiles[..., quantiles.shape[-1] // 2].astype(np.float64)
-    return float(np.sqrt(((median - coming) ** 2).mean()))
 
 
 def _check_int8(errors: dict[str, float]) -> None:

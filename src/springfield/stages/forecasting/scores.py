@@ -48,6 +48,11 @@ class Forecasts:
         """What came, minus the median (N x horizon)."""
         return np.asarray(self.coming - self.median)
 
+    @property
+    def rmse(self) -> float:
+        """The root mean squared error of the median, over all origins and steps."""
+        return float(np.sqrt((self.errors**2).mean()))
+
     def distances(self, place: int) -> Values:
         """How far values (N x horizon) are from the median, in half-widths of an interval."""
         middle = self.quantiles.shape[-1] // 2
