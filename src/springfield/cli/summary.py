@@ -27,10 +27,13 @@ NEXT = {
     "rmse": "springfield predict FILE.csv         how a series goes on",
 }
 BASELINES = {
-    "accuracy": "logistic regression on pixels",
-    "map50": "the mean box, of the most frequent class",
+    "accuracy": {"": "logistic regression on pixels"},
+    "map50": {
+        "": "the mean box, of the most frequent class",
+        "named_": "the mean box, of the classes it names",
+    },
 }
-"""Where there is only one."""
+"""By what their scores begin with; of series they are the simple forecasts."""
 FILES = {
     "model": PATHS.onnx,
     "int8": PATHS.int8,
@@ -48,13 +51,19 @@ def _rows(metrics: dict[str, Any], primary: str) -> dict[str, dict[str, Any]]:
     """The rows of the table, of any task."""
     rows = {name: metrics[side] for side, name in SIDES.items() if side in metrics}
     baseline = metrics.get("baseline", {})
-    if baseline and primary in BASELINES:
-        rows[f"test, {BASELINES[primary]}"] = baseline
-    elif baseline:
+    if baseline and primary not in BASELINES:
         from springfield.stages.forecasting.scores import SIMPLE
 
-        for key, name in SIMPLE.items():
-            own = {score.removeprefix(f"{key}_"): value for score, value in baseline.items()}
+        names = {f"{key}_": name for key, name in SIMPLE.items()}
+    else:
+        names = BASELINES.get(primary, {})
+    for prefix, name in names.items():
+        own = {
+            score.removeprefix(prefix): value
+            for score, value in baseline.items()
+            if score.startswith(prefix)
+        }
+        if own:
             rows[f"test, {name}"] = own
     return rows
 

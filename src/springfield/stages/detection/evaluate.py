@@ -1,6 +1,5 @@
 """Stage evaluate: the honest numbers, on one device, every frame counted once."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,8 +37,8 @@ class EvaluateParams:
     """What is measured beside the network."""
 
     baseline: bool
-    """Also the mean box of train with its most frequent class, to tell how much the network
-    adds."""
+    """Also the mean box of train with its most frequent class, and with those that the network
+    names, to tell how much it adds."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     from springfield.learning.curves import curves_plot
     from springfield.scoring.calibration import f1_threshold
     from springfield.stages.detection.network import load_checkpoint
-    from springfield.stages.detection.plots import write_plots
+    from springfield.stages.detection.plots import write_coco, write_plots
 
     model = load_checkpoint(paths.checkpoint).to(machine.hardware.device)
     images = ImageStore(paths.images)
@@ -93,12 +92,13 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
 
     result = _result(answers, classes, threshold, np.random.default_rng(params.seed))
     if params.evaluate.baseline:
-        result["baseline"] = _baseline(images, sides, answers["test"].groups, classes)
+        result["baseline"] = _baselines(images, sides, answers["test"], classes, threshold)
     test = Tested(sides["test"].ids, answers["test"], images, classes, threshold)
     with atomic(paths.evaluation, directory=True) as partial, lettering(classes):
         predictions = _predictions(test, index, groups)
         write_csv(predictions, partial / "predictions.csv")
-        _write_coco(test, partial)
+        shapes = [(i, *images[i].shape[:2]) for i in test.ids]
+        write_coco(test.answers, shapes, classes, partial)
         _misses_page(test, predictions, index, partial / "mistakes.html")
         write_plots(test.answers, classes, partial)
         _looks(model, test, partial)
@@ -166,16 +166,26 @@ def _result(
     }
 
 
-def _baseline(
+def _baselines(
     images: "ImageStore",
     sides: dict[str, "BoxedSide"],
-    groups: NDArray[np.int64],
+    answers: "Answers",
     classes: list[str],
+    threshold: float,
 ) -> dict[str, float | None]:
-    """Test scores of the mean box of train with its most frequent class.
+    """Test scores of the mean box of train, which tell how much it adds to find the place.
 
-    `placed` is the share of the frames with labels where that box is at the right place: what who
-    knew all classes would have found with it.
+    Of the most frequent class of train; and (`named_map50`, ...) of each class that the detector
+    sees in a frame, as sure as its best box of it: the detector as a classifier, which knows no
+    place. `placed` and `named` are the shares of the frames with labels where the place is right,
+    and where the surest class is.
+
+    Args:
+        images: all frames.
+        sides: which of them are where, and their boxes.
+        answers: what was found in test.
+        classes: their names.
+        threshold: the score from which on a box is shown.
     """
     from springfield.stages.detection.scores import IOU, Boxes, overlaps, scores
 
@@ -185,14 +195,26 @@ def _baseline(
         for side in ("train", "test")
     }
     parts = np.concatenate([b / s for b, s in zip(train.boxes, sizes["train"], strict=True)])
+    box, every = (parts.mean(0) * sizes["test"]).round(2), np.arange(len(test.ids))
     label = np.bincount(np.concatenate(train.labels), minlength=len(classes)).argmax()
-    box = list((parts.mean(0) * sizes["test"])[:, None])
-    ones = [np.ones(1)] * len(box)
-    answers = _scored(test, Boxes.of(box, [np.full(1, label)] * len(box), ones), groups)
-    theirs, _, iou = overlaps(answers.truth, answers.found)
-    placed = len(np.unique(theirs[iou >= IOU])) / max(1, len(np.unique(answers.truth.frames)))
-    found = scores(answers, classes, 1.0, np.random.default_rng(0))[0]
-    return {name: found[name] for name in ("map50", "map", "found", "f1")} | {"placed": placed}
+    usual = Boxes(every, box, np.full(len(every), label), np.ones(len(every)))
+    truth, found = answers.truth, answers.found
+    seen = found.frames * len(classes) + found.labels
+    surest = np.sort(np.unique(seen, return_index=True)[1])
+    frames = found.frames[surest]
+    named = Boxes(frames, box[frames], found.labels[surest], found.scores[surest])
+    result: dict[str, float | None] = {}
+    for prefix, boxes, lowest in (("", usual, 1.0), ("named_", named, threshold)):
+        moved = _scored(test, boxes, answers.groups)
+        reached = scores(moved, classes, lowest, np.random.default_rng(0))[0]
+        result |= {prefix + name: reached[name] for name in ("map50", "map", "found", "f1")}
+    labelled = np.unique(truth.frames)
+    theirs, _, iou = overlaps(truth, usual)
+    best = np.append(seen, -1)[answers.best()]
+    right = np.isin(best[labelled], truth.frames * len(classes) + truth.labels)
+    placed = len(np.unique(theirs[iou >= IOU]))
+    shares = {"placed": placed, "named": int(right.sum())}
+    return result | {name: hits / max(1, len(labelled)) for name, hits in shares.items()}
 
 
 def _predictions(test: Tested, index: pd.DataFrame, groups: "pd.Series[str]") -> pd.DataFrame:
@@ -217,42 +239,6 @@ def _predictions(test: Tested, index: pd.DataFrame, groups: "pd.Series[str]") ->
             "confidence": confidence,
         }
     )
-
-
-def _write_coco(test: Tested, folder: Path) -> None:
-    """The found boxes as a file of COCO's results, and the labelled ones beside it."""
-    frames = [(i, *test.images[i].shape) for i in test.ids]
-    instances = {
-        "info": {"description": "test frames as prepared"},
-        "images": [
-            {"id": number, "file_name": i, "width": width, "height": height}
-            for number, (i, height, width, _) in enumerate(frames, 1)
-        ],
-        "annotations": [
-            {"id": number, **row, "area": row["bbox"][2] * row["bbox"][3], "iscrowd": 0}
-            for number, row in enumerate(_coco(test.answers.truth), 1)
-        ],
-        "categories": [{"id": number, "name": name} for number, name in enumerate(test.classes, 1)],
-    }
-    found = [
-        row | {"score": score}
-        for row, score in zip(
-            _coco(test.answers.found), test.answers.found.scores.tolist(), strict=True
-        )
-    ]
-    for name, content in (("instances", instances), ("detections", found)):
-        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-        (folder / f"{name}.json").write_text(text, encoding="utf-8")
-
-
-def _coco(boxes: "Boxes") -> list[dict[str, Any]]:
-    """What is the same of found and labelled boxes: numbers of pictures and classes are from 1."""
-    sides = (boxes.corners[:, 2:] - boxes.corners[:, :2]).round(2)
-    columns = boxes.frames + 1, boxes.labels + 1, np.hstack([boxes.corners[:, :2], sides])
-    return [
-        {"image_id": frame, "category_id": label, "bbox": box}
-        for frame, label, box in zip(*(column.tolist() for column in columns), strict=True)
-    ]
 
 
 def _misses_page(test: Tested, predictions: pd.DataFrame, index: pd.DataFrame, path: Path) -> None:

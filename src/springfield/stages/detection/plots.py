@@ -1,7 +1,9 @@
-"""Pictures of an evaluation."""
+"""Pictures and files of an evaluation."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -93,3 +95,43 @@ def _draw(
             va="top" if low else "bottom", fontsize=7, color="white", clip_on=True,
             bbox={"facecolor": rgb, "lw": 0, "pad": 0.5},
         )  # fmt: skip
+
+
+def write_coco(
+    answers: Answers, frames: Sequence[tuple[str, int, int]], classes: list[str], folder: Path
+) -> None:
+    """Write found boxes as a file of COCO's results, and the labelled ones beside it.
+
+    Args:
+        answers: of test.
+        frames: name, height and width of each.
+        classes: their names.
+        folder: to write into: `detections.json` and `instances.json`.
+    """
+    instances = {
+        "info": {"description": "test frames as prepared"},
+        "images": [
+            {"id": number, "file_name": name, "width": width, "height": height}
+            for number, (name, height, width) in enumerate(frames, 1)
+        ],
+        "annotations": [
+            {"id": number, **row, "area": row["bbox"][2] * row["bbox"][3], "iscrowd": 0}
+            for number, row in enumerate(_coco(answers.truth), 1)
+        ],
+        "categories": [{"id": number, "name": name} for number, name in enumerate(classes, 1)],
+    }
+    sure = answers.found.scores.tolist()
+    found = [row | {"score": score} for row, score in zip(_coco(answers.found), sure, strict=True)]
+    for name, content in (("instances", instances), ("detections", found)):
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+
+
+def _coco(boxes: Boxes) -> list[dict[str, Any]]:
+    """What is the same of found and labelled boxes: numbers of pictures and classes are from 1."""
+    sides = (boxes.corners[:, 2:] - boxes.corners[:, :2]).round(2)
+    columns = boxes.frames + 1, boxes.labels + 1, np.hstack([boxes.corners[:, :2], sides])
+    return [
+        {"image_id": frame, "category_id": label, "bbox": box}
+        for frame, label, box in zip(*(column.tolist() for column in columns), strict=True)
+    ]
