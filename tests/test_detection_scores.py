@@ -1,6 +1,7 @@
 """Scores of a detector, against values worked out by hand and against COCO's own evaluation."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,10 +11,12 @@ import pandas as pd
 import pytest
 import torch
 from faster_coco_eval import COCO, COCOeval_faster
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
 from springfield.images.store import write_images
+from springfield.learning.curves import curves_plot
 from springfield.machine.paths import Paths
 from springfield.scoring.calibration import f1_threshold
 from springfield.stages.detection import network
@@ -334,7 +337,7 @@ def test_baselines_tell_what_the_place_adds(tmp_path: Path) -> None:
     """All at about the same place; of 20 test frames the eye names 15 rightly.
 
     13 of them are of the class that is the most frequent in train: all that the mean box alone can
-    be right of. COCO's precision at 6 of 8 is 0.75, and 13 of 18 at the last; the other class has 0.
+    be right of. COCO's precision at 6 of 8 is 0.75, at the last 13 of 18; the other class has 0.
     """
     pictures, boxes = [], []
     for number in range(60):
@@ -353,3 +356,17 @@ def test_baselines_tell_what_the_place_adds(tmp_path: Path) -> None:
     assert baseline["map50"] == pytest.approx((6 * 0.75 + 7 * 13 / 18) / 13 / 2, abs=0.01)
     assert baseline["named_map50"] == pytest.approx(found["test"]["map50"])
     assert baseline["named_map"] < found["test"]["map"]
+
+
+def test_curves_show_each_part_of_the_loss(
+    evaluated: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = ("train_class_loss", "train_box_loss", "train_centre_loss")
+    metrics = pd.read_csv(evaluated.training / "metrics.csv").assign(**dict.fromkeys(parts, 0.5))
+    metrics.to_csv(tmp_path / "metrics.csv", index=False)
+    shutil.copy(evaluated.training / "speed.csv", tmp_path)
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    curves_plot(tmp_path, tmp_path / "curves.png")
+    labels = [line.get_label() for line in drawn[0].axes[0].lines]
+    assert labels == [name.replace("_", " ") for name in ("train_loss", "val_loss", *parts)]

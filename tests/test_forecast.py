@@ -368,8 +368,18 @@ def test_every_forecast_trains(experiment: Path, finished: Project) -> None:
         finished.springfield(stage)
     for preset in ("fast", "profile"):
         assert "images per second" in finished.springfield("train", "--preset", preset)
-    message = "--preset overfit is for classifiers"
-    assert message in finished.springfield("train", "--preset", "overfit", status=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("lr", "status"), [("0.01", 0), ("1e-9", 1)])
+def test_overfit_learns_64_windows_by_heart_or_says_that_it_cannot(
+    lr: str, status: int, tmp_path: Path
+) -> None:
+    chosen = (f"optimizer.lr={lr}", "model.options.hidden=[32]")
+    run(tmp_path, week(280), "download", "prepare", "split", "augment", overrides=chosen)
+    output = Project(tmp_path).springfield("train", "--preset", "overfit", status=status)
+    assert "train error on 64 windows: " in output
+    assert ("error: 64 windows are not learnt by heart" in output) == bool(status)
 
 
 @pytest.mark.slow
