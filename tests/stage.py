@@ -21,7 +21,7 @@ from .conftest import REPOSITORY
 
 CHOSEN = load(REPOSITORY / "params.yaml")
 assert isinstance(CHOSEN, ClassificationParams)
-PARAMS = replace(CHOSEN, task=TaskParams("classification", "images"), seed=1)
+PARAMS = replace(CHOSEN, task=TaskParams("classification", "images", ["val_accuracy"]), seed=1)
 CPU = Machine(HardwareParams("cpu", devices=1, nodes=1, workers=1, loggers=[]))
 
 

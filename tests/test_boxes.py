@@ -66,7 +66,7 @@ def prepared(
     """What prepare makes of the archives in `folder/data/raw`: boxes by path, and its report."""
     paths = Paths.within(folder)
     wanted = PrepareParams(shorter_side, max_refused)
-    task = TaskParams("detection", "images")
+    task = TaskParams("detection", "images", ["val_map50"])
     params = SimpleNamespace(task=task, data=SimpleNamespace(layout=layout), prepare=wanted)
     pipeline.run(cast("Any", params), paths, stage.CPU, "prepare")
     with paths.index.open() as file:

@@ -155,6 +155,7 @@ WRONG: dict[str, list[Any]] = {
     "experiment": ["a/b", ""],
     "task.name": ["clasification"],
     "task.samples": ["pictures"],
+    "task.curves": [[], "val_accuracy", [1]],
     "seed": [-1, 2**32, 1.5, True],
     "data.name": ["my/pets", "", "../pets"],
     "data.about.title": [""],

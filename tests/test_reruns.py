@@ -132,6 +132,7 @@ PARAMS = {
     "export.calibration=9": ["export"],
     "seed=2": ["split", "augment", *TRAINED],
     "hardware.workers=1": [],
+    "task.curves=[val_accuracy]": [],
 }
 """The same of params; `config` tells about each of them."""
 

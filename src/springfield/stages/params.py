@@ -24,6 +24,8 @@ class TaskParams:
     """A folder of `stages/`."""
     samples: Literal["images", "series"]
     """The package that knows its samples."""
+    curves: Annotated[list[str], Field(min_length=1)]
+    """Columns of `reports/train/metrics.csv` that `dvc plots show` draws."""
 
 
 @dataclass
