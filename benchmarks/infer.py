@@ -79,8 +79,9 @@ def classifier(images: ImageStore) -> Measured:
 def detector(images: ImageStore) -> Measured:
     """Its score is COCO's mean average precision at an IoU of 0.5."""
     network = detection.load_checkpoint(PATHS.checkpoint)
-    test = read_boxes(PATHS.index, PATHS.split)[1]["test"]
-    tested = Tested(images, test)
+    classes, sides = read_boxes(PATHS.index, PATHS.split)
+    test = sides["test"]
+    tested = Tested(images, test, len(classes))
 
     def map50(find: Find) -> float:
         return tested.map50(tested.found(find, "mAP50"))
