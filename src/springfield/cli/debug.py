@@ -22,8 +22,10 @@ from springfield.series.dataset import read_split
 from springfield.stages.forecasting.params import ForecastingParams
 
 FOLDER = Path(".springfield/debug")
-SAMPLES, STEPS = 64, {"images": 240, "series": 960}
+SAMPLES = 64
 """Of `overfit`."""
+SIZES, STEPS = {"images": 16, "series": 4}, {"images": 240, "series": 960}
+"""Of its batches, and how many of them it takes."""
 REGULARISATION = ("label_smoothing", "mixup", "cutmix", "auxiliary", "ema", "balance")
 """Of a recipe, as far as it has them."""
 LEARNT = {"val_accuracy": ("accuracy", 1.0), "val_map50": ("mAP50", 0.95)}
@@ -133,7 +135,7 @@ def _few_frames(preset: str, params: Any) -> tuple[Any, pd.DataFrame]:
 
 def _by_heart(recipe: Any, samples: int, kind: str) -> Any:
     """In small batches, for as many epochs as make up the steps."""
-    size = min(16, samples)
+    size = min(SIZES[kind], samples)
     return replace(recipe, batch_size=size, epochs=STEPS[kind] * size // samples)
 
 
