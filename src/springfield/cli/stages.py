@@ -62,7 +62,7 @@ def train(
     preset: Annotated[
         Literal["overfit", "profile", "fast"] | None,
         typer.Option(
-            help="Debug on a few frames, in .springfield/debug: can it learn them by heart "
+            help="Debug on a few samples, in .springfield/debug: can it learn them by heart "
             "(overfit), what takes the time (profile), does it run at all (fast)?"
         ),
     ] = None,
