@@ -26,7 +26,10 @@ SAMPLES = 64
 """Of `overfit`."""
 SIZES, STEPS = {"images": 16, "series": 4}, {"images": 240, "series": 960}
 """Of its batches, and how many of them it takes."""
-REGULARISATION = ("label_smoothing", "mixup", "cutmix", "auxiliary", "ema", "balance")
+REGULARISATION = (
+    "label_smoothing", "mixup", "cutmix", "auxiliary", "ema", "balance",
+    "logit_adjustment",
+)  # fmt: skip
 """Of a recipe, as far as it has them."""
 LEARNT = {"val_accuracy": ("accuracy", 1.0), "val_map50": ("mAP50", 0.95)}
 """What scores of frames are called, and from where on these are learnt by heart."""
