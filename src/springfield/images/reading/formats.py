@@ -66,7 +66,7 @@ class Layout:
                 "it only"
             )
         try:
-            self.columns  # noqa: B018
+            list(Formatter().parse(self.picture))
         except ValueError as error:
             raise UserError(f"data.layout: '{self.pattern}': {self.picture}: {error}") from error
 
