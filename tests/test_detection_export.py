@@ -23,7 +23,6 @@ from PIL import Image, PngImagePlugin
 from springfield import pipeline
 from springfield.config import compose, load
 from springfield.images.store import ImageStore
-from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
 from springfield.serving import page
@@ -274,13 +273,19 @@ def test_boxes_need_the_light_install_only(made: Project, pictures: Path) -> Non
     assert not heavy & set(found.split())
 
 
-def test_the_page_is_for_classifiers(made: Project, tmp_path: Path) -> None:
+def test_the_page_knows_that_it_shows_a_detector(made: Project, tmp_path: Path) -> None:
     runtime = tmp_path / "node_modules/onnxruntime-web/dist"
     runtime.mkdir(parents=True)
-    for path in (tmp_path / "index.html", *(runtime / name for name in page.RUNTIME)):
-        path.touch()
-    with pytest.raises(UserError, match=r"shows classifiers only; .* is a model of detection"):
-        page.site(tmp_path, Paths.within(made.path), samples=False)
+    shutil.copy(REPOSITORY / "web/index.html", tmp_path)
+    for name in page.RUNTIME:
+        (runtime / name).touch()
+    content = page.site(tmp_path, Paths.within(made.path), samples=True)
+    assert isinstance(content["site.json"], bytes)
+    site = json.loads(content["site.json"])
+    assert site["task"] == "detection"
+    described = json.loads((made.path / "models/model.json").read_text())
+    assert set(site["samples"].values()) <= set(described["classes"])
+    assert site["samples"]  # of its own test side
 
 
 @pytest.fixture(scope="module")

@@ -1,77 +1,36 @@
-/** The answer to a picture, seen and heard. */
+/** The answer, seen and heard: what is the same for every task. */
 
-import { $, element } from "./document.mjs";
-import { duration, percent, t } from "./i18n.mjs";
-import { isSure, ranked, readable, shares } from "./state.mjs";
+import { $ } from "./document.mjs";
+import { duration, t } from "./i18n.mjs";
 
-/** @import { Answer, Entry, Model, Outcome, State } from "./types.ts" */
-
-const TOP = 5;
+/** @import { Answer, Entry, Found, Model, Named, Parts, State } from "./types.ts" */
 
 /**
- * @param {string} label
- * @param {number} share
- * @param {boolean} [leading]
- */
-function bar(label, share, leading = false) {
-  const fill = element("span", { className: "fill" });
-  fill.style.setProperty("--share", String(share));
-  return element(
-    "li",
-    { className: leading ? "leading" : "" },
-    element("span", { className: "label", textContent: label }),
-    element("span", { className: "value", textContent: percent(share) }),
-    element("span", { className: "track", ariaHidden: "true" }, fill),
-  );
-}
-
-/**
- * The answer to a picture, with the watched classes.
+ * The answer to a picture or a series; or that there is none, or none yet.
  *
  * @param {Entry} entry
  * @param {Answer|undefined} answer
  * @param {Model} model
+ * @param {Parts} parts
  * @param {string[]} watched
  * @param {boolean} among
  */
-export function drawAnswer({ name }, answer, model, watched, among) {
+export function drawAnswer({ name }, answer, model, parts, watched, among) {
   const { outcome, error } = answer ?? {};
-  $("knows").hidden = $("loading").hidden = true;
-  $("scores").hidden = !outcome;
-  $("who").classList.toggle("unsure", Boolean(outcome && !isSure(outcome, model)));
-  if (!outcome) {
-    $("who").textContent = error ? t("answer.none") : t("answer.looking", { name });
-    const text = error ? t(error.key, error.values) : "";
-    $("sure").textContent = error ? t("answer.error", { name, text }) : "";
-    return;
-  }
-  const order = ranked(outcome);
-  const [best, share] = order[0];
-  const who = readable(model.classes[best]);
-  const sure = isSure(outcome, model);
-  $("who").textContent = sure ? who : t("answer.unsure");
-  $("sure").textContent = sure
-    ? t("answer.sure", { percent: percent(share) })
-    : t("answer.below", { who, percent: percent(share), threshold: percent(model.threshold) });
-  const bars = order
-    .slice(0, TOP)
-    .map(([index, value], rank) => bar(readable(model.classes[index]), value, rank === 0 && sure));
-  $("top").replaceChildren(...bars);
-  const chosen = watched.map((one) => model.classes.indexOf(one));
-  const found = shares(outcome, chosen, among);
-  $("watched").hidden = !chosen.length;
-  $("watched-heading").textContent = t(among ? "answer.among" : "answer.watched");
-  $("watched-bars").replaceChildren(
-    ...chosen.map((index, place) => bar(readable(model.classes[index]), found[place])),
-  );
-  drawCost(outcome, model);
+  $("knows").hidden = $("loading").hidden = $("scores").hidden = true;
+  $("found").hidden = $("cost").hidden = !outcome;
+  $("who").classList.remove("unsure");
+  if (outcome) return parts.draw(outcome, model, watched, among);
+  $("who").textContent = error ? t("answer.none") : t("answer.looking", { name });
+  const text = error ? t(error.key, error.values) : "";
+  $("sure").textContent = error ? t("answer.error", { name, text }) : "";
 }
 
 /**
- * @param {Outcome} outcome
+ * @param {Named|Found} outcome
  * @param {Model} model
  */
-function drawCost({ milliseconds, original, size }, model) {
+export function drawCost({ milliseconds, original, size }, model) {
   const { decode, run } = milliseconds;
   const values = {
     time: duration(decode + run),
@@ -91,20 +50,19 @@ function drawCost({ milliseconds, original, size }, model) {
  *
  * @param {State} state
  */
-export function spoken({ told, answers, moved, model }) {
+export function spoken({ told, answers, moved, model, parts }) {
   const found = told.map((entry) => answers.get(entry));
   if (!model || !found.length || found.includes(undefined)) return "";
   if (found.length > 1) {
-    const sure = found.filter((answer) => answer?.outcome && isSure(answer.outcome, model)).length;
-    const failed = found.filter((answer) => answer?.error).length;
-    return t("list.done", { n: found.length, sure, unsure: found.length - sure - failed, failed });
+    const outcomes = found.flatMap((answer) => answer?.outcome ?? []);
+    const sure = outcomes.filter((outcome) => parts.row(outcome, model).sure).length;
+    const [n, failed] = [found.length, found.length - outcomes.length];
+    return t("list.done", { n, sure, unsure: outcomes.length - sure, failed });
   }
   const { outcome, error } = /** @type {Answer} */ (moved?.answer ?? found[0]);
   const { name } = told[0];
-  if (!outcome) return error ? t("answer.error", { name, text: t(error.key, error.values) }) : "";
-  const [best, share] = ranked(outcome)[0];
-  const values = { name, who: readable(model.classes[best]), percent: percent(share) };
-  return t(isSure(outcome, model) ? "answer.spoken" : "answer.spokenUnsure", values);
+  if (outcome) return parts.spoken(name, outcome, model);
+  return error ? t("answer.error", { name, text: t(error.key, error.values) }) : "";
 }
 
 /** @param {Model} model */

@@ -1,6 +1,6 @@
 /** The pictures that wait for an answer, and those that are moved. */
 
-import { Classifier } from "./classifier.mjs";
+import { Predictor } from "./predictor.mjs";
 import { PageError } from "./errors.mjs";
 import { waiting } from "./state.mjs";
 import { act, set, state, tell } from "./store.mjs";
@@ -16,27 +16,27 @@ let working = false;
 export async function work() {
   if (working) return;
   working = true;
-  for (let entry; state.classifier && (entry = waiting(state)); ) {
-    const used = state.classifier;
+  for (let entry; state.predictor && (entry = waiting(state)); ) {
+    const used = state.predictor;
     const answer = await look(used, entry);
-    if (used !== state.classifier || !state.entries.includes(entry)) continue; // another model, or undone
+    if (used !== state.predictor || !state.entries.includes(entry)) continue; // another model, or undone
     const answers = new Map(state.answers).set(entry, answer);
     set(state.follow ? { answers, current: entry, shift: null, moved: null } : { answers });
     if (answer.error && BROKEN.includes(answer.error.key)) await restart();
   }
   working = false;
-  if (state.classifier) set({ asked: [], told: state.asked.length ? state.asked : state.told });
+  if (state.predictor) set({ asked: [], told: state.asked.length ? state.asked : state.told });
 }
 
 /**
- * @param {Classifier} used
+ * @param {Predictor} used
  * @param {Entry} entry
  * @param {Shift|null} [shift]
  * @returns {Promise<Answer>}
  */
 async function look(used, { file }, shift) {
   try {
-    return { outcome: await used.classify(file, shift) };
+    return { outcome: await used.answer(file, shift) };
   } catch (error) {
     return { error: PageError.from(error) };
   }
@@ -44,13 +44,13 @@ async function look(used, { file }, shift) {
 
 /** The same model in a fresh worker. */
 async function restart() {
-  state.classifier?.close();
-  const fresh = new Classifier(() => {});
-  set({ classifier: fresh });
+  state.predictor?.close();
+  const fresh = new Predictor(() => {});
+  set({ predictor: fresh });
   try {
     await fresh.load(state.wanted);
   } catch (error) {
-    if (state.classifier !== fresh) return;
+    if (state.predictor !== fresh) return;
     tell(error, { again: true });
     dropWaiting();
   }
@@ -69,10 +69,10 @@ let looking = false;
 export async function lookMoved() {
   if (looking) return;
   looking = true;
-  while (state.classifier && state.current && state.shift && state.moved?.shift !== state.shift) {
-    const { classifier, current, shift } = state;
-    const answer = await look(classifier, current, shift);
-    if (classifier !== state.classifier || current !== state.current || !state.shift) continue;
+  while (state.predictor && state.current && state.shift && state.moved?.shift !== state.shift) {
+    const { predictor, current, shift } = state;
+    const answer = await look(predictor, current, shift);
+    if (predictor !== state.predictor || current !== state.current || !state.shift) continue;
     set({ moved: { shift, answer }, told: [current] });
   }
   looking = false;

@@ -1,15 +1,13 @@
 /** The page: what a person does with it. */
 
 import { dropWaiting, lookMoved, work } from "./answering.mjs";
-import { takePicture } from "./camera.mjs";
-import { saveCsv } from "./csv.mjs";
 import { $, marked } from "./document.mjs";
-import { PageError } from "./errors.mjs";
+import { PageError, part } from "./errors.mjs";
 import { filesOf, isPicture } from "./files.mjs";
 import { language, setLanguage, t, useLanguage } from "./i18n.mjs";
 import { entryAt } from "./list.mjs";
-import { isOther, load } from "./model.mjs";
-import { another, findSamples, sampleFile, some } from "./random.mjs";
+import { isOther, load, partsOf } from "./model.mjs";
+import { another, findSite, sampleFile, some } from "./random.mjs";
 import * as states from "./state.mjs";
 import { act, set, state, tell } from "./store.mjs";
 import { render } from "./view.mjs";
@@ -28,7 +26,7 @@ function undo() {
 
 function reset() {
   goBack(states.nothingDone(), []);
-  set({ filter: "", step: states.start().step, told: [] });
+  set({ filter: "", step: states.STEP, told: [] });
   $("filter").value = "";
 }
 
@@ -39,8 +37,8 @@ function reset() {
 function goBack({ wanted, ...before }, past) {
   const asked = state.asked.filter((entry) => before.entries.includes(entry));
   set({ ...before, past, asked, moved: null, message: null, follow: false });
-  if (isOther(wanted)) load(wanted, false);
-  else set({ wanted });
+  if (isOther(wanted)) return load(wanted, false); // which may be of another task
+  set({ wanted });
   work();
   lookMoved();
 }
@@ -67,6 +65,18 @@ function take(files, more = {}) {
     follow: true,
   });
   work();
+}
+
+/**
+ * What was dropped or pasted; to a forecaster also text.
+ *
+ * @param {DataTransfer} transfer
+ */
+async function given(transfer) {
+  const text = transfer.getData("text/plain"); // before the list is emptied
+  const files = await filesOf(transfer);
+  if (files.length || state.parts.pictures || !text.trim()) return files;
+  return [new File([text], t("series.pasted"))];
 }
 
 /**
@@ -133,6 +143,7 @@ async function useCamera() {
   if (cameraOpen) return; // a second click while the permission is asked
   cameraOpen = true;
   try {
+    const { takePicture } = await part("camera");
     const blob = await takePicture();
     if (!blob) return;
     shots += 1;
@@ -141,6 +152,15 @@ async function useCamera() {
     tell(error);
   } finally {
     cameraOpen = false;
+  }
+}
+
+async function save() {
+  try {
+    const { saveCsv } = await part("csv");
+    saveCsv(state);
+  } catch (error) {
+    tell(error);
   }
 }
 
@@ -184,7 +204,7 @@ function listenToPictures() {
   $("undo").onclick = undo;
   $("reset").onclick = reset;
   $("stop").onclick = dropWaiting;
-  $("csv").onclick = () => saveCsv(state);
+  $("csv").onclick = save;
   $("rows").onclick = ({ target }) => {
     const entry = entryAt(target);
     if (entry) choose(entry);
@@ -243,7 +263,7 @@ function listenToPage() {
   document.addEventListener("paste", async ({ clipboardData, target }) => {
     if (!clipboardData) return;
     const typing = target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement;
-    if (clipboardData.files.length || !typing) take(await filesOf(clipboardData));
+    if (clipboardData.files.length || !typing) take(await given(clipboardData));
   });
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
@@ -255,8 +275,15 @@ function listenToPage() {
   document.addEventListener("drop", async (event) => {
     event.preventDefault();
     $("drop").classList.remove("over");
-    if (event.dataTransfer) take(await filesOf(event.dataTransfer));
+    if (event.dataTransfer) take(await given(event.dataTransfer));
   });
+}
+
+/** @param {Awaited<ReturnType<typeof findSite>>} site */
+async function useSite({ samples, task }) {
+  set({ samples });
+  if (task === "classification" || state.model) return;
+  set({ parts: await partsOf(task) }); // before its model is there
 }
 
 async function start() {
@@ -264,7 +291,7 @@ async function start() {
   for (const listen of [listenToPictures, listenToShifts, listenToModel, listenToPage]) listen();
   render(state);
   if (typeof WebAssembly !== "object") return tell(new PageError("error.noWebAssembly"));
-  findSamples().then((samples) => set({ samples }));
+  findSite().then(useSite).catch(tell);
   await load(state.wanted);
   await navigator.serviceWorker?.register("sw.js").catch(() => {}); // storage off: no offline use
 }

@@ -1,42 +1,30 @@
 /** The list as a file. */
 
 import { t } from "./i18n.mjs";
-import { isSure, ranked } from "./state.mjs";
 
-/** @import { Answer, Entry, Model, State } from "./types.ts" */
+/** @import { Model, State } from "./types.ts" */
 
 /**
  * The list of answers, for a spreadsheet.
  *
  * @param {State} state
  */
-export function saveCsv(state) {
+export function saveCsv({ answers, entries, parts, ...state }) {
   const model = /** @type {Model} */ (state.model);
-  const head = ["picture", "answer", "confidence", "sure", "error", "milliseconds"];
-  const rows = state.entries.flatMap((entry) => {
-    const answer = state.answers.get(entry);
-    return answer ? [csvRow(entry, answer, model)] : [];
+  const head = parts.head(model);
+  const rows = entries.flatMap((entry) => {
+    const { outcome, error } = answers.get(entry) ?? {};
+    const lines = outcome ? parts.lines(outcome, model) : error ? [[]] : [];
+    const found = lines.map((line) => [entry.name, ...line]);
+    if (error) found[0][head.indexOf("error")] = t(error.key, error.values);
+    return found;
   });
   const link = document.createElement("a");
-  const text = toCsv([[...head, ...model.classes], ...rows]);
+  const text = toCsv([head, ...rows]);
   link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
   link.download = "springfield.csv";
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
-
-/**
- * @param {Entry} entry
- * @param {Answer} answer
- * @param {Model} model
- */
-function csvRow({ name }, { outcome, error }, model) {
-  if (!outcome) return [name, "", "", "", error && t(error.key, error.values)];
-  const { decode, run } = outcome.milliseconds;
-  const [best, share] = ranked(outcome)[0];
-  const scores = [...outcome.probabilities].map((value) => value.toFixed(6));
-  const sure = isSure(outcome, model) ? "yes" : "no";
-  return [name, model.classes[best], share.toFixed(6), sure, "", (decode + run).toFixed(1), ...scores];
 }
 
 /**
@@ -52,6 +40,6 @@ function toCsv(rows) {
 
 /** @param {unknown} value */
 function quoted(value) {
-  const text = String(value ?? "").replace(/^[=+\-@\t\r]/, "'$&");
+  const text = typeof value === "number" ? String(value) : String(value ?? "").replace(/^[=+\-@\t\r]/, "'$&");
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -25,3 +25,17 @@ export class PageError extends Error {
       : new PageError("error.unexpected", { text });
   }
 }
+
+/**
+ * A module that is loaded when it is needed.
+ *
+ * @param {string} name
+ * @returns {Promise<any>}
+ */
+export async function part(name) {
+  try {
+    return await import(`./${name}.mjs`);
+  } catch {
+    throw new PageError("error.serverGone", { path: `${name}.mjs` });
+  }
+}

@@ -1,4 +1,4 @@
-/** The page's language: one file of sentences each, of which one is loaded. */
+/** The page's language: a file of sentences each, of which one is loaded, and what a task adds. */
 
 /** @import { Language, Sentences, Values } from "./types.ts" */
 
@@ -8,7 +8,9 @@ export const languages = /** @type {Language[]} */ (["en", "ru"]);
 /** @type {Language} */
 export let language = languages.find((name) => name === remembered()) ?? preferred();
 /** @type {Sentences} */
-let sentences = {};
+export let sentences = {};
+/** What adds to them, or takes their place: a task, or the playground. */
+let more = "";
 /** @type {Map<string, Intl.NumberFormat>} those of a language are dear to make */
 const formats = new Map();
 
@@ -30,10 +32,13 @@ function preferred() {
  * Loads a language and makes it that of the page.
  *
  * @param {Language} name
+ * @param {string} also - a task with sentences of its own
  */
-export async function useLanguage(name = language) {
-  ({ default: sentences } = await import(`./${name}.mjs`));
-  language = name;
+export async function useLanguage(name = language, also = more) {
+  const files = also ? [name, `${name}.${also}`] : [name];
+  const loaded = await Promise.all(files.map((file) => import(`./${file}.mjs`)));
+  sentences = Object.assign({}, ...loaded.map((file) => file.default));
+  [language, more] = [name, also];
 }
 
 /**
@@ -82,6 +87,15 @@ function formatted(value, options) {
 /** @param {number} value */
 export function number(value, digits = 0) {
   return formatted(value, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
+/**
+ * A value of any size.
+ *
+ * @param {number} value
+ */
+export function significant(value) {
+  return formatted(value, { maximumSignificantDigits: 4 });
 }
 
 /**

@@ -1,10 +1,9 @@
 /** The list of pictures: a row each. */
 
 import { $, element } from "./document.mjs";
-import { language, percent, t } from "./i18n.mjs";
-import { isSure, ranked, readable } from "./state.mjs";
+import { language, t } from "./i18n.mjs";
 
-/** @import { Answer, Entry, Model, State } from "./types.ts" */
+/** @import { Answer, Entry, Model, Parts, State } from "./types.ts" */
 
 /** @type {Map<Entry, HTMLTableRowElement>} */
 const rows = new Map();
@@ -32,8 +31,9 @@ export function entryAt(target) {
  * @param {Entry[]} entries
  * @param {State["answers"]} answers
  * @param {Model|null} model
+ * @param {Parts} parts
  */
-export function drawRows(entries, answers, model) {
+export function drawRows(entries, answers, model, parts) {
   const there = new Set(entries);
   for (const [entry, row] of rows) {
     if (there.has(entry) && shown.get(row)?.answer === answers.get(entry)) continue;
@@ -49,7 +49,7 @@ export function drawRows(entries, answers, model) {
       rows.set(entry, (row = newRow(entry, answer)));
       added.push(row);
     } else if (shown.get(row)?.language === language) continue;
-    fill(row, answer, model);
+    fill(row, answer, model, parts);
     shown.set(row, { entry, answer, language });
   }
   $("rows").append(...added);
@@ -61,7 +61,7 @@ export function drawRows(entries, answers, model) {
  */
 function newRow({ name }, { outcome, error }) {
   const button = element("button", { type: "button", className: "pick" });
-  if (outcome) {
+  if (outcome?.thumbnail) {
     const picture = element("img", { alt: "", width: 44, height: 44 });
     picture.src = URL.createObjectURL(outcome.thumbnail);
     picture.onload = () => URL.revokeObjectURL(picture.src);
@@ -78,12 +78,12 @@ function newRow({ name }, { outcome, error }) {
  * @param {HTMLTableRowElement} row
  * @param {Answer} answer
  * @param {Model} model
+ * @param {Parts} parts
  */
-function fill(row, { outcome, error }, model) {
+function fill(row, { outcome, error }, model, parts) {
   if (outcome) {
-    const [best, share] = ranked(outcome)[0];
-    const who = readable(model.classes[best]);
-    row.cells[1].textContent = isSure(outcome, model) ? who : t("list.unsure", { who });
-    row.cells[2].textContent = percent(share);
+    const { answer, figure } = parts.row(outcome, model);
+    row.cells[1].textContent = answer;
+    row.cells[2].textContent = figure;
   } else if (error) row.cells[1].textContent = t(error.key, error.values);
 }

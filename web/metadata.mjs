@@ -9,6 +9,7 @@ const GRAPH = 7;
 const METADATA = 14;
 const [NODE, NODE_NAME, OPERATOR] = [1, 3, 4]; // in the graph
 const [VARINT, FIXED64, BYTES, FIXED32] = [0, 1, 2, 5];
+const OTHER_TASKS = /** @type {const} */ (["detection", "forecasting"]);
 const text = new TextDecoder();
 
 /**
@@ -102,7 +103,7 @@ function resizing(graph) {
  * What this project's export wrote into a model, if it did.
  *
  * @param {Uint8Array} bytes - the file
- * @returns {Metadata}
+ * @returns {Metadata & {properties: Record<string, string>}} properties: all of it, as it stands
  */
 export function readMetadata(bytes) {
   const { properties, graph } = contents(bytes);
@@ -112,16 +113,18 @@ export function readMetadata(bytes) {
   const least = Number(threshold ?? 0);
   if (!(least >= 0 && least <= 1)) throw new PageError("error.otherModel");
   return {
+    task: OTHER_TASKS.find((task) => task === parse(properties.task)) ?? "classification",
     classes: named ? names : [],
     threshold: least,
     metrics: parse(metrics) ?? {},
     hashes: { data, params, code },
     resizing: resizing(graph),
+    properties,
   };
 }
 
 /** @param {string} json */
-function parse(json) {
+export function parse(json) {
   try {
     return JSON.parse(json);
   } catch {

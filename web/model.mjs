@@ -1,11 +1,14 @@
 /** Which model answers. */
 
 import { lookMoved, work } from "./answering.mjs";
-import { Classifier } from "./classifier.mjs";
-import { askForm } from "./form.mjs";
+import * as classification from "./classification.mjs";
+import { $ } from "./document.mjs";
+import { part } from "./errors.mjs";
+import { language, useLanguage } from "./i18n.mjs";
+import { Predictor } from "./predictor.mjs";
 import { act, set, state, tell } from "./store.mjs";
 
-/** @import { Model, Options } from "./types.ts" */
+/** @import { Model, Options, Parts, State, Task } from "./types.ts" */
 
 /**
  * Whether these options load another model than what is loaded, or loading.
@@ -18,6 +21,23 @@ export function isOther({ device, name, file, form }) {
 }
 
 /**
+ * What the page does for a task; its sentences are loaded, too.
+ *
+ * @param {Task} task
+ * @returns {Promise<Parts>}
+ */
+export async function partsOf(task) {
+  if (task === "classification") {
+    await useLanguage(language, "");
+    return classification;
+  }
+  const parts = await part(task);
+  $("tasks").removeAttribute("disabled"); // its style
+  await useLanguage(language, task);
+  return parts;
+}
+
+/**
  * Loads a model; the one before stays until the new one answered.
  *
  * @param {Options} options
@@ -25,47 +45,55 @@ export function isOther({ device, name, file, form }) {
  */
 export async function load(options, undoable = state.model !== null) {
   state.coming?.close();
-  const next = new Classifier((loading) => {
+  const next = new Predictor((loading) => {
     if (state.coming === next) set({ loading });
   });
   set({ message: null, tried: options, loading: { loaded: 0, total: NaN }, coming: next });
-  let model;
   try {
-    model = await next.load(options);
+    let model = await next.load(options);
     if ("asks" in model) {
+      const { askForm } = await part("form");
       const form = await askForm(model, options.file?.name ?? "");
-      if (form) options = { ...options, form };
-      model = form && (await next.load(options));
+      if (form) model = await next.load((options = { ...options, form }));
     }
+    if (!("asks" in model)) {
+      const parts = await partsOf(model.task);
+      if (state.coming === next) use(next, model, parts, options, undoable);
+      return;
+    }
+    next.close(); // nothing was said of the file
+    if (state.coming === next) set({ loading: null, coming: null });
   } catch (error) {
     next.close();
     if (state.coming !== next) return; // another one was chosen meanwhile
     set({ loading: null, coming: null });
     tell(error, { again: !options.file, file: options.file?.name });
-    return;
   }
-  if (model && !("asks" in model)) use(next, model, options, undoable);
-  else {
-    next.close(); // nothing was said of the file
-    if (state.coming === next) set({ loading: null, coming: null });
-  }
+  work();
 }
 
 /**
- * @param {Classifier} next
+ * @param {Predictor} next
  * @param {Model} model
+ * @param {Parts} parts
  * @param {Options} wanted
  * @param {boolean} undoable
  */
-function use(next, model, wanted, undoable) {
-  state.classifier?.close();
-  const { entries, watched } = state;
+function use(next, model, parts, wanted, undoable) {
+  state.predictor?.close();
+  const { watched } = state;
+  const others = undoable && parts.pictures !== state.parts.pictures;
+  /** @type {Partial<State>} what it cannot look at goes */
+  const gone = others ? { entries: [], current: null, shift: null, folder: [] } : {};
+  const { entries } = { ...state, ...gone };
   const changes = {
-    classifier: next,
+    ...gone,
+    predictor: next,
     coming: null,
     loading: null,
-    message: noteOn(model),
+    message: noteOn(model, entries.length > 0),
     model,
+    parts,
     wanted,
     answers: new Map(),
     moved: null,
@@ -78,9 +106,12 @@ function use(next, model, wanted, undoable) {
   lookMoved();
 }
 
-/** @param {Model} model */
-function noteOn({ gpuFailed, kept, name }) {
+/**
+ * @param {Model} model
+ * @param {boolean} again - there is something to look at once more
+ */
+function noteOn({ gpuFailed, kept, name }, again) {
   if (gpuFailed) return { key: "note.gpuFailed" };
   if (!kept) return { key: isSecureContext ? "note.storage" : "note.insecure" };
-  return state.answers.size ? { key: "note.modelChanged", values: { name } } : null;
+  return again && state.answers.size ? { key: "note.modelChanged", values: { name } } : null;
 }

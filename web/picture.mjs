@@ -19,9 +19,9 @@ const SHOWN = 800;
  * @param {Blob} file
  * @param {{width: number|null, height: number|null}} wanted - what the model takes; null: any size
  * @param {Shift|null} [shift]
- * @returns {Promise<{pixels: Uint8Array, width: number, height: number, original: number[],
- *   thumbnail: Blob, moved?: Blob}>} pixels: height x width x 3, RGB; original: width and height in
- *   the file; moved: what was looked at, where that was shifted
+ * @returns {Promise<{pixels: Uint8Array, width: number, height: number, block: number,
+ *   original: number[], thumbnail: Blob, moved?: Blob}>} pixels: height x width x 3, RGB; block: k;
+ *   original: width and height in the file; moved: what was looked at, where that was shifted
  */
 export async function decode(file, wanted, shift) {
   if (!file.size) throw new PageError("error.emptyFile");
@@ -60,11 +60,11 @@ function seen(bitmap, wanted) {
   const { width, height } = bitmap;
   if (wanted.width && wanted.height) {
     const sized = drawn(bitmap, wanted.width, wanted.height, 0, 0, wanted.width, wanted.height);
-    return { pixels: rgb(sized), width: wanted.width, height: wanted.height };
+    return { pixels: rgb(sized), width: wanted.width, height: wanted.height, block: 1 };
   }
   const k = Math.max(1, Math.floor(Math.sqrt((width * height) / MEGAPIXEL)));
   const pixels = k < 2 ? read(bitmap, 0, height) : reduce(bitmap, k);
-  return { pixels, width: Math.ceil(width / k), height: Math.ceil(height / k) };
+  return { pixels, width: Math.ceil(width / k), height: Math.ceil(height / k), block: k };
 }
 
 /**

@@ -1,7 +1,7 @@
 /** The playground: points that a person sets, and a network that learns to tell their classes apart. */
 
 import { drawTexts, marked } from "./document.mjs";
-import { number, percent, setLanguage, t, useLanguage } from "./i18n.mjs";
+import { language, number, percent, setLanguage, t, useLanguage } from "./i18n.mjs";
 import { Network } from "./network.mjs";
 
 /** @import { Point } from "./network.mjs" */
@@ -180,6 +180,6 @@ for (const button of marked("language")) {
     draw();
   };
 }
-await useLanguage();
+await useLanguage(language, "playground");
 drawTexts();
 fill();

@@ -2,6 +2,8 @@
 
 import { PageError } from "./errors.mjs";
 
+/** @import { Task } from "./types.ts" */
+
 const SOME = 10;
 /** Labels to watch at random. */
 
@@ -48,14 +50,16 @@ export function some(several) {
 }
 
 /**
- * Classes by path, of pictures that are served with the page; without them it does all else.
+ * What is served with the page: classes by path of pictures, and the task of the model. Without
+ * them it does all else.
  *
- * @returns {Promise<Record<string, string>>}
+ * @returns {Promise<{samples: Record<string, string>, task: Task}>}
  */
-export async function findSamples() {
+export async function findSite() {
   try {
-    return (await (await fetch("site.json")).json()).samples ?? {};
+    const { samples = {}, task = "classification" } = await (await fetch("site.json")).json();
+    return { samples, task };
   } catch {
-    return {}; // the model will tell that the server is gone
+    return { samples: {}, task: "classification" }; // the model will tell that the server is gone
   }
 }

@@ -2,7 +2,7 @@
 
 import { language } from "./i18n.mjs";
 
-/** @import { Answer, Done, Entry, Model, Outcome, State } from "./types.ts" */
+/** @import { Answer, Done, Entry, Parts, State } from "./types.ts" */
 
 /** @returns {Done} what a first visitor finds */
 export function nothingDone() {
@@ -17,17 +17,24 @@ export function nothingDone() {
   };
 }
 
-/** @returns {State} */
-export function start() {
+export const STEP = 5;
+/** Of a shift, in percent, if nobody chose another. */
+
+/**
+ * @param {Parts} parts
+ * @returns {State}
+ */
+export function start(parts) {
   const done = nothingDone();
   return {
     ...done,
     past: [],
     language,
-    classifier: null,
+    predictor: null,
     coming: null,
     tried: done.wanted,
     model: null,
+    parts,
     loading: null,
     message: null,
     answers: new Map(),
@@ -37,7 +44,7 @@ export function start() {
     follow: true,
     samples: {},
     filter: "",
-    step: 5,
+    step: STEP,
   };
 }
 
@@ -80,39 +87,6 @@ export function answerTo({ answers, current, shift, moved }, entry) {
 export function usableSamples({ samples, model }) {
   const paths = Object.keys(samples);
   return model ? paths.filter((path) => model.classes.includes(samples[path])) : paths;
-}
-
-/**
- * The classes of an outcome, most likely first: [index, probability] each.
- *
- * @param {Outcome} outcome
- */
-export function ranked({ probabilities }) {
-  return [...probabilities.entries()].sort((a, b) => b[1] - a[1]);
-}
-
-/**
- * Whether the model commits itself.
- *
- * @param {Outcome} outcome
- * @param {Model} model
- */
-export function isSure({ probabilities }, model) {
-  return Math.max(...probabilities) >= model.threshold;
-}
-
-/**
- * The probabilities of some classes; among them: as if there were no others, which is the softmax
- * of their logits.
- *
- * @param {Outcome} outcome
- * @param {number[]} classes - their numbers
- * @param {boolean} among
- */
-export function shares({ probabilities }, classes, among) {
-  const found = classes.map((index) => probabilities[index]);
-  const sum = among ? found.reduce((all, one) => all + one, 0) : 1;
-  return found.map((one) => (sum ? one / sum : 0));
 }
 
 /**

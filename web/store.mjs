@@ -1,12 +1,13 @@
 /** The page's one state, and how it changes. */
 
+import * as classification from "./classification.mjs";
 import { PageError } from "./errors.mjs";
 import { done, start } from "./state.mjs";
 import { render } from "./view.mjs";
 
 /** @import { State } from "./types.ts" */
 
-export const state = start();
+export const state = start(classification);
 
 /** @param {Partial<State>} changes */
 export function set(changes) {

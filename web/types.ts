@@ -1,6 +1,6 @@
 /** Types that several modules of the page share. Only tsc reads this file; it is not served. */
 
-import type { Classifier } from "./classifier.mjs";
+import type { Predictor } from "./predictor.mjs";
 import type { PageError } from "./errors.mjs";
 
 export type Language = "en" | "ru";
@@ -58,14 +58,17 @@ export interface Question {
   classes: string[];
 }
 
+export type Task = "classification" | "detection" | "forecasting";
+
 /** What an ONNX file says about itself. */
 export interface Metadata {
+  task: Task;
   /** Names by output; none: it does not say. */
   classes: string[];
   /** The probability from which on the model is sure; 0: always. */
   threshold: number;
   /** Scores by split. */
-  metrics: { test?: { n: number; accuracy: number; macro_f1: number } };
+  metrics: { test?: Record<string, number> };
   /** SHA-256 of what it was made from. */
   hashes: { data?: string; params?: string; code?: string };
   /** The nodes that resize. */
@@ -85,6 +88,44 @@ export interface Model extends Metadata {
   kept: boolean;
   /** WebGPU was tried first and failed. */
   gpuFailed?: boolean;
+  /** Of a forecaster. */
+  forecasting?: Forecasting;
+}
+
+/** The series that a forecaster goes on with. */
+export interface Forecasting {
+  columns: Columns;
+  /** Values that it is given. */
+  window: number;
+  /** Values that it forecasts. */
+  horizon: number;
+  /** What its intervals promise, ascending: 0.8 is 80 %. */
+  levels: number[];
+}
+
+/** What a CSV holds. */
+export interface Columns {
+  /** Names of columns. */
+  time: string;
+  value: string;
+  /** As pandas names it. */
+  frequency: string;
+  /** As of strptime; none: ISO 8601. */
+  time_format?: string | null;
+}
+
+type Runtime = typeof import("onnxruntime-web");
+type Session = import("onnxruntime-web").InferenceSession;
+
+/** What runs the models of a task, in the worker. */
+export interface Runner {
+  open(
+    runtime: Runtime,
+    session: Session,
+    metadata: Metadata & { properties: Record<string, string> },
+    form?: Form,
+  ): Promise<Partial<Model> | Question>;
+  answer(options: { file: File; shift?: Shift }): Promise<Outcome>;
 }
 
 /** How far a picture is moved, in parts of its width and height. */
@@ -93,18 +134,80 @@ export interface Shift {
   y: number;
 }
 
-/** What the model says of a picture. */
+/** What the model says of a picture, or of a series. */
 export interface Outcome {
-  /** By class. */
-  probabilities: Float32Array;
-  thumbnail: Blob;
+  thumbnail?: Blob;
   /** What was looked at, if that is not the file as it is. */
   moved?: Blob;
+  milliseconds: { decode: number; run: number };
+}
+
+interface Looked extends Outcome {
   /** Width and height in the file. */
   original: number[];
   /** Width and height that the model looked at. */
   size: number[];
-  milliseconds: { decode: number; run: number };
+}
+
+/** Of a classifier. */
+export interface Named extends Looked {
+  /** By class. */
+  probabilities: Float32Array;
+}
+
+/** Of a detector. */
+export interface Found extends Looked {
+  /** The best first. */
+  boxes: Box[];
+}
+
+export interface Box {
+  /** Number of its class. */
+  label: number;
+  /** 0 to 1. */
+  score: number;
+  /** x1 y1 x2 y2 in pixels of the file. */
+  corners: number[];
+}
+
+/** Of a forecaster. */
+export interface Continued extends Outcome {
+  coming: Step[];
+  /** The newest of what is known. */
+  known: Series;
+  /** Of all that are known. */
+  count: number;
+}
+
+export interface Step {
+  /** In milliseconds, as of UTC. */
+  time: number;
+  value: number;
+  /** Low and high by level. */
+  intervals: number[][];
+}
+
+export interface Series {
+  /** In milliseconds, as of UTC. */
+  times: number[];
+  /** NaN: there is none. */
+  values: number[];
+}
+
+/** What the page does with the answers of a task's models. */
+export interface Parts {
+  /** It looks at pictures; if not, at series. */
+  pictures: boolean;
+  /** Fills what the page has for an answer. */
+  draw(outcome: Outcome, model: Model, watched: string[], among: boolean): void;
+  /** A row of the list; sure: the model commits itself. */
+  row(outcome: Outcome, model: Model): { answer: string; figure: string; sure: boolean };
+  /** For those who hear the page. */
+  spoken(name: string, outcome: Outcome, model: Model): string;
+  /** The head of the table to download; the first column is the file's name. */
+  head(model: Model): string[];
+  /** The lines of an answer in it, without that column. */
+  lines(outcome: Outcome, model: Model): unknown[][];
 }
 
 export interface Answer {
@@ -112,7 +215,7 @@ export interface Answer {
   error?: PageError;
 }
 
-/** A picture that a person chose. */
+/** A picture, or a series, that a person chose. */
 export interface Entry {
   file: File;
   name: string;
@@ -147,13 +250,15 @@ export interface State extends Done {
   /** Before each action. */
   past: Done[];
   language: Language;
-  classifier: Classifier | null;
+  predictor: Predictor | null;
   /** The one that is loading. */
-  coming: Classifier | null;
+  coming: Predictor | null;
   /** What to try again. */
   tried: Options;
-  /** What the classifier says of itself. */
+  /** What the predictor says of its model. */
   model: Model | null;
+  /** Of its task. */
+  parts: Parts;
   /** Of the download. */
   loading: Progress | null;
   message: Message | null;

@@ -1,12 +1,13 @@
 /** Draws the page's state; changes nothing but the document. */
 
-import { deviceName, drawAnswer, spoken } from "./answer.mjs";
+import { drawAnswer, spoken } from "./answer.mjs";
 import { $, drawTexts, element } from "./document.mjs";
-import { language, number, percent, t } from "./i18n.mjs";
+import { number, percent, sentences, t } from "./i18n.mjs";
+import { drawClasses, drawModel, drawWanted, drawWatched, known } from "./facts.mjs";
 import { drawRows, rowOf } from "./list.mjs";
-import { answerTo, meant, readable, usableSamples } from "./state.mjs";
+import { answerTo, usableSamples } from "./state.mjs";
 
-/** @import { Entry, Message, Model, Progress, Shift, State } from "./types.ts" */
+/** @import { Entry, Message, Model, Parts, Progress, Shift, State } from "./types.ts" */
 
 const SAMPLES = 8;
 /** Pictures to click. */
@@ -22,7 +23,7 @@ const drawn = new Map();
  * @param {A} from
  */
 function part(draw, ...from) {
-  const now = [language, ...from];
+  const now = [sentences, ...from];
   if (drawn.get(draw)?.every((value, index) => value === now[index])) return;
   drawn.set(draw, now);
   draw(...from);
@@ -34,25 +35,29 @@ function part(draw, ...from) {
  * @param {State} state
  */
 export function render(state) {
-  const { answers, asked, current, entries, loading, model, watched } = state;
+  const { answers, asked, current, entries, loading, model, parts, watched } = state;
+  const { pictures } = parts;
   const answer = answerTo(state, current);
   part(drawTexts);
   part(drawMessage, state.message);
-  part(drawPicture, current, answer?.error ? null : (answer?.outcome?.moved ?? current?.file ?? null));
-  part(drawShift, state.shift, Boolean(current && !answer?.error), state.step);
-  part(drawSamples, usableSamples(state).join("\n"), state.folder.length > 0);
+  part(drawTask, parts);
+  const blob = pictures && !answer?.error ? (answer?.outcome?.moved ?? current?.file ?? null) : null;
+  part(drawPicture, current, blob);
+  part(drawPlace, blob !== null, Boolean(answer?.outcome));
+  part(drawShift, state.shift, Boolean(current && pictures && !answer?.error), state.step);
+  part(drawSamples, usableSamples(state).join("\n"), pictures && state.folder.length > 0);
   if (model) {
     part(drawModel, model);
     part(drawWanted, model, state.wanted, loading !== null);
     part(drawClasses, model, watched, state.filter);
     part(drawWatched, watched, state.among);
   }
-  part(drawRows, entries, answers, model);
+  part(drawRows, entries, answers, model, parts);
   part(drawCurrent, current && rowOf(current));
   part(drawQueue, asked.filter((entry) => answers.has(entry)).length, asked.length);
-  part(drawList, entries, answers, asked.length > 0);
+  part(drawList, entries, answers, asked.length > 0, pictures);
   part(drawUndo, state.past.length > 0);
-  if (current && model && !loading) part(drawAnswer, current, answer, model, watched, state.among);
+  if (current && model && !loading) part(drawAnswer, current, answer, model, parts, watched, state.among);
   else {
     drawn.delete(drawAnswer);
     drawWaiting(loading, model);
@@ -80,8 +85,18 @@ function drawMessage(message) {
 }
 
 /**
- * The picture, or the invitation.
+ * What can be chosen; what another task drew goes.
  *
+ * @param {Parts} parts
+ */
+function drawTask({ pictures }) {
+  $("files").accept = pictures ? "image/*" : ".csv,.tsv,.txt";
+  $("camera").hidden = $("folder").hidden = !pictures;
+  $("over").replaceChildren();
+  $("found").replaceChildren();
+}
+
+/**
  * @param {Entry|null} entry
  * @param {Blob|null} blob - what to show of it
  */
@@ -89,11 +104,21 @@ function drawPicture(entry, blob) {
   const shown = $("shown");
   URL.revokeObjectURL(shown.src);
   shown.hidden = !blob;
-  $("invitation").hidden = !shown.hidden;
   shown.removeAttribute("src");
   shown.alt = entry?.name ?? "";
   if (blob) shown.src = URL.createObjectURL(blob);
   $("shown-name").textContent = entry?.name ?? "";
+}
+
+/**
+ * What is drawn over the picture, or in its place; or the invitation.
+ *
+ * @param {boolean} picture
+ * @param {boolean} answer
+ */
+function drawPlace(picture, answer) {
+  $("over").hidden = !answer;
+  $("invitation").hidden = picture || answer;
 }
 
 /**
@@ -134,16 +159,16 @@ function drawSamples(paths, folder) {
  * @param {Model|null} model
  */
 function drawWaiting(loading, model) {
-  $("scores").hidden = true;
+  $("scores").hidden = $("found").hidden = $("cost").hidden = true;
   $("who").classList.remove("unsure");
   $("loading").hidden = !loading;
-  $("knows").hidden = Boolean(loading) || !model;
+  $("knows").hidden = Boolean(loading) || !model?.classes.length;
   if (loading) {
     $("who").textContent = t("load.start");
     drawDownload(loading);
   } else {
     $("who").textContent = t(model ? "answer.waiting" : "load.failed");
-    $("sure").textContent = model ? t("load.ready", { n: model.classes.length }) : "";
+    $("sure").textContent = model ? t("load.ready", known(model)) : "";
   }
 }
 
@@ -195,96 +220,14 @@ function drawQueue(done, total) {
  * @param {Entry[]} entries
  * @param {State["answers"]} answers
  * @param {boolean} working
+ * @param {boolean} pictures - or series, one of which makes a table, too
  */
-function drawList(entries, answers, working) {
-  $("list").hidden = entries.length < 2 && !working;
+function drawList(entries, answers, working, pictures) {
+  $("list").hidden = entries.length < (pictures ? 2 : 1) && !working;
   $("csv").disabled = !entries.some((entry) => answers.has(entry));
 }
 
 /** @param {boolean} possible */
 function drawUndo(possible) {
   $("undo").disabled = !possible;
-}
-
-/**
- * The model: its facts.
- *
- * @param {Model} model
- */
-function drawModel(model) {
-  const { classes, name, megabytes, metrics, threshold, hashes } = model;
-  const summary = { name, n: classes.length, device: deviceName(model) };
-  $("model-summary").textContent = t("model.summary", summary);
-  const facts = [
-    ["model.file", `${name}, ${t("model.size", { megabytes: number(megabytes, 1) })}`],
-    ["model.threshold", threshold ? percent(threshold) : t("model.always")],
-  ];
-  if (metrics.test?.n) {
-    const { accuracy, macro_f1: f1, n } = metrics.test;
-    const values = { accuracy: number(accuracy, 3), f1: number(f1, 3), n };
-    facts.push(["model.scores", t("model.accuracy", values)]);
-  }
-  for (const kind of /** @type {const} */ (["data", "params", "code"])) {
-    if (hashes[kind]) facts.push([`model.${kind}`, hashes[kind]]);
-  }
-  $("known").replaceChildren(
-    ...classes.map((name) => element("li", { textContent: readable(name) })),
-  );
-  $("facts").replaceChildren(
-    ...facts.flatMap(([key, value]) => [
-      element("dt", { textContent: t(key) }),
-      element("dd", { textContent: value }),
-    ]),
-  );
-}
-
-/**
- * The choices that led to the model, also after others that failed.
- *
- * @param {Model} model
- * @param {State["wanted"]} wanted
- * @param {boolean} loading - another one
- */
-function drawWanted({ name, served }, { device }, loading) {
-  if (loading) return;
-  $("from-disk").hidden = served;
-  $("from-disk").textContent = t("model.disk", { name });
-  $("version").value = served ? name : "";
-  $("device").value = device;
-  $("watch").hidden = false;
-}
-
-/**
- * The classes to choose from, as check boxes.
- *
- * @param {Model} model
- * @param {string[]} watched
- * @param {string} filter - words, by commas
- */
-function drawClasses({ classes }, watched, filter) {
-  const words = filter.split(",").filter((word) => word.trim());
-  const shown = words.length
-    ? [...new Set(words.flatMap((word) => meant(classes, word)))]
-    : [...classes.keys()];
-  const focused = document.activeElement?.closest("#classes input");
-  const boxes = shown.map((index) => {
-    const [value, checked] = [classes[index], watched.includes(classes[index])];
-    const box = element("input", { type: "checkbox", value, checked });
-    const number = element("span", { className: "number", textContent: String(index) });
-    return element("label", {}, box, number, element("span", { textContent: readable(value) }));
-  });
-  $("classes").replaceChildren(...boxes);
-  if (!focused) return;
-  const { value } = /** @type {HTMLInputElement} */ (focused);
-  boxes.find(({ control }) => /** @type {HTMLInputElement} */ (control).value === value)?.control?.focus();
-}
-
-/**
- * @param {string[]} watched
- * @param {boolean} among
- */
-function drawWatched(watched, among) {
-  $("watch-count").textContent = watched.length ? t("watch.count", { n: watched.length }) : "";
-  $("watch-none").disabled = !watched.length;
-  $("among").checked = among;
 }

@@ -1,12 +1,11 @@
-/** Decodes pictures and runs the model, away from the page so that it never freezes. */
+/** Loads the model and runs it, away from the page so that it never freezes. */
 
+import * as classify from "./classify.mjs";
 import { fetchFile, fetchJson } from "./download.mjs";
-import { PageError } from "./errors.mjs";
-import * as inputs from "./input.mjs";
+import { PageError, part } from "./errors.mjs";
 import { readMetadata } from "./metadata.mjs";
-import { decode } from "./picture.mjs";
 
-/** @import { Device, Form, Input, Model, Options, Outcome, Question, Shift } from "./types.ts" */
+/** @import { Device, Form, Model, Options, Outcome, Question, Runner } from "./types.ts" */
 /** @typedef {(loaded: number, total: number) => void} Report */
 
 const RUNTIMES = {
@@ -23,23 +22,20 @@ const RUNTIMES = {
 };
 const MOST_THREADS = 8;
 
-/** @type {typeof import("onnxruntime-web")} */
-let ort;
+/** What runs models of other tasks. */
+const RUNNERS = { detection: "detect", forecasting: "forecast" };
+
 /** @type {import("onnxruntime-web").InferenceSession|undefined} */
 let session;
-/** @type {Input} */
-let input;
-/** @type {Form} */
-let form;
-/** Whether the model gives probabilities, not logits. */
-let normalised = true;
+/** @type {Runner} */
+let runner = classify;
 
 /** @type {Record<string, (options: any) => Promise<Model | Question | Outcome>>} */
-const calls = { load, classify };
+const calls = { load, answer: (options) => runner.answer(options) };
 let last = Promise.resolve(); // a session runs one picture at a time
 
 onmessage = ({ data: { id, call, options } }) => {
-  last = last.then(() => answer(id, call, options));
+  last = last.then(() => reply(id, call, options));
 };
 
 /**
@@ -47,7 +43,7 @@ onmessage = ({ data: { id, call, options } }) => {
  * @param {string} call
  * @param {object} options
  */
-async function answer(id, call, options) {
+async function reply(id, call, options) {
   try {
     postMessage({ id, value: await calls[call](options) });
   } catch (error) {
@@ -102,8 +98,9 @@ async function start(device, name, file, given) {
   const model = served ? serve(name ?? usual, report) : open(file);
   const runtime = fetchFile(binary, site.files[binary], report(binary));
   const [{ bytes, kept }, wasm] = await Promise.all([model, runtime]);
-  const metadata = readMetadata(bytes);
-  ort = await import(`./${script}`);
+  const read = readMetadata(bytes);
+  /** @type {typeof import("onnxruntime-web")} */
+  const ort = await import(`./${script}`);
   ort.env.wasm.wasmBinary = wasm.bytes;
   ort.env.wasm.numThreads = threads();
   ort.env.logLevel = "fatal";
@@ -112,7 +109,7 @@ async function start(device, name, file, given) {
     /** @type {import("onnxruntime-web").InferenceSession.ExecutionProviderConfig} */
     const provider =
       device === "webgpu" // its Resize knows no antialiasing
-        ? { name: device, forceCpuNodeNames: metadata.resizing }
+        ? { name: device, forceCpuNodeNames: read.resizing }
         : { name: device };
     session = await ort.InferenceSession.create(bytes, { executionProviders: [provider] });
   } catch (error) {
@@ -121,15 +118,13 @@ async function start(device, name, file, given) {
     if (device === "webgpu") throw error;
     throw new PageError("error.cannotRun", { text });
   }
-  input = inputs.pictureInput(session);
-  if (!given && inputs.mustAsk(input, metadata.classes)) {
-    return { asks: input, classes: metadata.classes };
-  }
-  form = given ?? inputs.plainForm(input, metadata.classes);
-  const classes = await rehearse(metadata.classes.length ? metadata.classes : form.classes);
+  const { properties, ...metadata } = read;
+  runner = read.task === "classification" ? classify : await part(RUNNERS[read.task]);
+  const opened = await runner.open(ort, session, read, given);
+  if ("asks" in opened) return opened;
   return {
     ...metadata,
-    classes,
+    ...opened,
     device,
     threads: ort.env.wasm.numThreads,
     name: file?.name ?? name ?? usual,
@@ -174,61 +169,5 @@ function progressOfAll() {
     parts.set(path, [loaded, total]);
     const sum = (/** @type {0|1} */ index) => [...parts.values()].reduce((all, part) => all + part[index], 0);
     postMessage({ progress: { loaded: sum(0), total: sum(1) } });
-  };
-}
-
-/**
- * Runs the model once: it must take a picture, and give as many numbers as it has classes.
- *
- * @param {string[]} classes - none: they are numbered
- */
-async function rehearse(classes) {
-  const [width, height] = inputs.trialSize(form);
-  const result = await run(new Uint8Array(width * height * 3), width, height);
-  normalised = inputs.areProbabilities(result);
-  const names = classes.length ? classes : [...result.keys()].map(String);
-  if (result.length !== names.length) {
-    throw new PageError("error.classCount", { outputs: result.length, classes: names.length });
-  }
-  return names;
-}
-
-/**
- * The model's numbers for a picture.
- *
- * @param {Uint8Array} pixels
- * @param {number} width
- * @param {number} height
- */
-async function run(pixels, width, height) {
-  const loaded = /** @type {NonNullable<typeof session>} */ (session);
-  const { name, type, layout, channels } = input;
-  const shape = layout === "NCHW" ? [1, channels, height, width] : [1, height, width, channels];
-  const image = new ort.Tensor(type, inputs.arranged(pixels, input, form), shape);
-  const results = await loaded.run({ [name]: image });
-  const { type: given, data } = results.probabilities ?? results[loaded.outputNames[0]];
-  if (given !== "float32") throw new PageError("error.otherModel");
-  return inputs.numbers(Float32Array.from(/** @type {Float32Array} */ (data)));
-}
-
-/**
- * The probabilities of a picture by class, how long that took (milliseconds), a thumbnail.
- *
- * @param {{file: File, shift?: Shift}} options - how far to move the picture first
- * @returns {Promise<Outcome>}
- */
-async function classify({ file, shift }) {
-  const started = performance.now();
-  const { pixels, width, height, original, thumbnail, moved } = await decode(file, form, shift);
-  const decoded = performance.now();
-  const result = await run(pixels, width, height);
-  const ended = performance.now();
-  return {
-    probabilities: normalised ? result : inputs.softmax(result),
-    thumbnail,
-    moved,
-    original,
-    size: [width, height],
-    milliseconds: { decode: decoded - started, run: ended - decoded },
   };
 }

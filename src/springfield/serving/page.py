@@ -48,7 +48,7 @@ def site(web: Path, paths: Paths, *, samples: bool) -> Site:
     """Everything that the page consists of, with the model and some sample pictures.
 
     `site.json` lists the files with their SHA-256 (`models/model.json` does it for the model), the
-    class of each sample picture, and the headers to serve them with.
+    class of each sample picture, the model's task, and the headers to serve them with.
 
     Args:
         web: the page's sources, with its node packages installed.
@@ -71,17 +71,18 @@ def site(web: Path, paths: Paths, *, samples: bool) -> Site:
         if not path.is_file():
             raise UserError(f"{path} does not exist; run 'make repro' (or 'dvc pull') first")
     described = json.loads(paths.description.read_text(encoding="utf-8"))
-    if (task := described.get("task", "classification")) != "classification":
-        raise UserError(f"the page shows classifiers only; {paths.onnx} is a model of {task}")
     content: Site = {path.name: path for path in sorted(web.iterdir()) if path.suffix in PAGE_TYPES}
     content |= {f"vendor/{name}": runtime / name for name in RUNTIME}
     classes = described.get("classes", [])
-    shown = (samples and tested_pictures(paths, classes)) or drawn_pictures(classes)
+    shown = {}
+    if classes:
+        shown = (samples and tested_pictures(paths, classes)) or drawn_pictures(classes)
     content |= {path: picture for path, (_, picture) in shown.items()}
     description = {
         "headers": headers(web),
         "files": {name: hashlib.sha256(_read(file)).hexdigest() for name, file in content.items()},
         "samples": {path: name for path, (name, _) in shown.items()},
+        "task": described.get("task", "classification"),
     }
     content |= {f"models/{name}": path for name, path in models.items()}
     return content | {"site.json": json.dumps(description, indent=1).encode()}
@@ -169,7 +170,7 @@ custom_headers:
 {threads}
 ---
 
-Names what is in a picture, in the browser: no picture leaves it.
+Runs a model in the browser: no picture and no series leaves it.
 """
 
 

@@ -5,7 +5,7 @@ import { PageError } from "./errors.mjs";
 /** @import { Model, Options, Outcome, Progress, Question, Shift } from "./types.ts" */
 /** @typedef {{resolve: (value: any) => void, reject: (error: PageError) => void}} Waiting */
 
-export class Classifier {
+export class Predictor {
   #worker = new Worker("worker.mjs", { type: "module" });
   /** @type {Map<number, Waiting>} the calls without an answer */
   #waiting = new Map();
@@ -39,8 +39,8 @@ export class Classifier {
    * @param {Shift|null} shift
    * @returns {Promise<Outcome>}
    */
-  classify(file, shift = null) {
-    return this.#call("classify", { file, shift });
+  answer(file, shift = null) {
+    return this.#call("answer", { file, shift });
   }
 
   close() {
@@ -49,7 +49,7 @@ export class Classifier {
   }
 
   /**
-   * @param {"load"|"classify"} call
+   * @param {"load"|"answer"} call
    * @param {object} options
    * @returns {Promise<any>}
    */
