@@ -21,7 +21,8 @@ export function draw(outcome, model) {
   $("sure").textContent = t("series.next", next(coming[0], model));
   $("over").replaceChildren(chart(outcome, significant));
   $("found").replaceChildren(table(coming, model));
-  const values = { time: duration(milliseconds.decode + milliseconds.run), device: deviceName(model), n: count, window };
+  const time = duration(milliseconds.decode + milliseconds.run);
+  const values = { time, device: deviceName(model), n: count, window };
   $("cost").textContent = t("series.cost", values);
   $("cost").title = "";
 }
@@ -31,9 +32,7 @@ function of(model) {
   return /** @type {Forecasting} */ (model.forecasting);
 }
 
-/**
- * @param {number[]} ends
- */
+/** @param {number[]} ends */
 function between([low, high]) {
   return t("series.between", { low: significant(low), high: significant(high) });
 }

@@ -81,8 +81,8 @@ function decoded(bytes) {
  * @param {string} separator
  */
 function cells(text, separator) {
-  const between = separator === "|" ? "\\|" : separator;
-  const cell = new RegExp(` *(?:"((?:[^"]|"")*)"([^${between}\\r\\n]*)|([^${between}\\r\\n]*))(${between}|\\r\\n|[\\r\\n]|$)`, "y");
+  const rest = `([^${separator}\\r\\n]*)`;
+  const cell = new RegExp(` *(?:"((?:[^"]|"")*)"${rest}|${rest})([${separator}]|\\r\\n|[\\r\\n]|$)`, "y");
   const lines = [];
   for (let line = []; cell.lastIndex < text.length; ) {
     const [, quoted, after, plain, end] = /** @type {RegExpExecArray} */ (cell.exec(text));
