@@ -156,6 +156,7 @@ def same_boxes(rows: list[dict[str, str]], expected: list[dict[str, Any]]) -> No
 
 def places(page: Page) -> list[list[float]]:
     """Left, top, right and bottom of the drawn boxes, in pixels of the picture's file."""
+    page.wait_for_function("document.getElementById('shown').naturalWidth")
     script = """() => {
       const picture = document.getElementById("shown");
       const { naturalWidth: wide, naturalHeight: tall } = picture;

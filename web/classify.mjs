@@ -23,12 +23,11 @@ let normalised = true;
  *
  * @param {typeof ort} runtime
  * @param {Session} opened
- * @param {Metadata} metadata
- * @param {Form} [given]
+ * @param {{metadata: Metadata, form?: Form}} about
  * @returns {Promise<{classes: string[]}|Question>} a question: the file does not say all, and there
  *   is no form
  */
-export async function open(runtime, opened, { classes }, given) {
+export async function open(runtime, opened, { metadata: { classes }, form: given }) {
   [ort, session] = [runtime, opened];
   input = inputs.pictureInput(session);
   if (!given && inputs.mustAsk(input, classes)) return { asks: input, classes };

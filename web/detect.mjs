@@ -14,21 +14,23 @@ const TRIED = 64;
 let ort;
 /** @type {Session} */
 let session;
-/** @type {Metadata} */
-let about;
+/** @type {string[]} */
+let classes;
+/** The lowest score of a box that is shown. */
+let threshold = 0;
 
 /**
  * Makes a session ready for pictures.
  *
  * @param {typeof ort} runtime
  * @param {Session} opened
- * @param {Metadata} metadata
+ * @param {{metadata: Metadata}} about
  */
-export async function open(runtime, opened, metadata) {
-  [ort, session, about] = [runtime, opened, metadata];
+export async function open(runtime, opened, { metadata }) {
+  [ort, session, { classes, threshold }] = [runtime, opened, metadata];
   const { name, type, layout } = inputs.pictureInput(session);
   const fits = name === "image" && type === "uint8" && layout === "NHWC";
-  if (!fits || !metadata.classes.length) throw new PageError("error.otherModel");
+  if (!fits || !classes.length) throw new PageError("error.otherModel");
   await run(new Uint8Array(TRIED * TRIED * 3), TRIED, TRIED);
   return {};
 }
@@ -55,8 +57,8 @@ async function run(pixels, width, height) {
     score,
     corners: [...corners.subarray(4 * place, 4 * place + 4)],
   }));
-  const shown = found.filter(({ score }) => score > 0 && score >= about.threshold);
-  if (!shown.every(({ label }) => label in about.classes)) throw new PageError("error.otherModel");
+  const shown = found.filter(({ score }) => score > 0 && score >= threshold);
+  if (!shown.every(({ label }) => label in classes)) throw new PageError("error.otherModel");
   return shown;
 }
 

@@ -11,7 +11,7 @@ export default {
   "answer.heading": "Forecast",
   "answer.waiting": "Choose a CSV and see how it goes on.",
   "answer.looking": "Reading {name} …",
-  "list.heading": "Series",
+  "list.heading": "All series",
   "list.picture": "Series",
   "list.answer": "Next value",
   "list.confidence": "Intervals",

@@ -6,7 +6,7 @@ import { numbers } from "./input.mjs";
 import { parse } from "./metadata.mjs";
 import { readTable } from "./table.mjs";
 
-/** @import { Continued, Forecasting, Metadata } from "./types.ts" */
+/** @import { Continued, Forecasting } from "./types.ts" */
 /** @typedef {import("onnxruntime-web").InferenceSession} Session */
 
 const DRAWN = 5;
@@ -24,7 +24,7 @@ let about;
  *
  * @param {typeof ort} runtime
  * @param {Session} opened
- * @param {Metadata & {properties: Record<string, string>}} metadata
+ * @param {{properties: Record<string, string>}} about - what the file says
  * @returns {Promise<{forecasting: Forecasting}>}
  */
 export async function open(runtime, opened, { properties }) {

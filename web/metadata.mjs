@@ -103,7 +103,7 @@ function resizing(graph) {
  * What this project's export wrote into a model, if it did.
  *
  * @param {Uint8Array} bytes - the file
- * @returns {Metadata & {properties: Record<string, string>}} properties: all of it, as it stands
+ * @returns {{metadata: Metadata, properties: Record<string, string>}} properties: as they stand
  */
 export function readMetadata(bytes) {
   const { properties, graph } = contents(bytes);
@@ -112,15 +112,16 @@ export function readMetadata(bytes) {
   const named = Array.isArray(names) && names.every((name) => typeof name === "string");
   const least = Number(threshold ?? 0);
   if (!(least >= 0 && least <= 1)) throw new PageError("error.otherModel");
-  return {
+  /** @type {Metadata} */
+  const metadata = {
     task: OTHER_TASKS.find((task) => task === parse(properties.task)) ?? "classification",
     classes: named ? names : [],
     threshold: least,
     metrics: parse(metrics) ?? {},
     hashes: { data, params, code },
     resizing: resizing(graph),
-    properties,
   };
+  return { metadata, properties };
 }
 
 /** @param {string} json */

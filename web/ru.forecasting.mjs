@@ -11,7 +11,7 @@ export default {
   "answer.heading": "Прогноз",
   "answer.waiting": "Выберите CSV, чтобы узнать продолжение.",
   "answer.looking": "Читаю {name} …",
-  "list.heading": "Ряды",
+  "list.heading": "Все ряды",
   "list.picture": "Ряд",
   "list.answer": "Следующее значение",
   "list.confidence": "Интервалы",

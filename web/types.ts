@@ -122,8 +122,7 @@ export interface Runner {
   open(
     runtime: Runtime,
     session: Session,
-    metadata: Metadata & { properties: Record<string, string> },
-    form?: Form,
+    about: { metadata: Metadata; properties: Record<string, string>; form?: Form },
   ): Promise<Partial<Model> | Question>;
   answer(options: { file: File; shift?: Shift }): Promise<Outcome>;
 }

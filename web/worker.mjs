@@ -98,7 +98,7 @@ async function start(device, name, file, given) {
   const model = served ? serve(name ?? usual, report) : open(file);
   const runtime = fetchFile(binary, site.files[binary], report(binary));
   const [{ bytes, kept }, wasm] = await Promise.all([model, runtime]);
-  const read = readMetadata(bytes);
+  const { metadata, properties } = readMetadata(bytes);
   /** @type {typeof import("onnxruntime-web")} */
   const ort = await import(`./${script}`);
   ort.env.wasm.wasmBinary = wasm.bytes;
@@ -109,7 +109,7 @@ async function start(device, name, file, given) {
     /** @type {import("onnxruntime-web").InferenceSession.ExecutionProviderConfig} */
     const provider =
       device === "webgpu" // its Resize knows no antialiasing
-        ? { name: device, forceCpuNodeNames: read.resizing }
+        ? { name: device, forceCpuNodeNames: metadata.resizing }
         : { name: device };
     session = await ort.InferenceSession.create(bytes, { executionProviders: [provider] });
   } catch (error) {
@@ -118,9 +118,9 @@ async function start(device, name, file, given) {
     if (device === "webgpu") throw error;
     throw new PageError("error.cannotRun", { text });
   }
-  const { properties, ...metadata } = read;
-  runner = read.task === "classification" ? classify : await part(RUNNERS[read.task]);
-  const opened = await runner.open(ort, session, read, given);
+  const { task } = metadata;
+  runner = task === "classification" ? classify : await part(RUNNERS[task]);
+  const opened = await runner.open(ort, session, { metadata, properties, form: given });
   if ("asks" in opened) return opened;
   return {
     ...metadata,
