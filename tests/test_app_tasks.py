@@ -461,6 +461,7 @@ def test_a_damaged_forecaster_is_told(detecting: Page, series: Path, tmp_path: P
     path = shutil.copyfile(series / "models" / FP32, tmp_path / "wrong.onnx")
     for metadata, sentence in (
         ({"window": "[]"}, "takes or gives something else"),
+        ({"window": "20"}, "takes or gives something else"),
         ({"window": "21", "horizon": "8"}, "takes or gives something else"),
         (
             {"horizon": "7", "columns": json.dumps({**vars(DAYS), "frequency": "B"})},

@@ -135,7 +135,8 @@ export default {
   "error.notOnnx": "This is no ONNX model. Choose a .onnx file.",
   "error.modelCutOff": "This ONNX model is cut off or damaged. Copy or download it again.",
   "error.otherModel":
-    "This ONNX model does not fit: it takes or gives something else than one picture (float32 or uint8) and a number for each class.",
+    "This ONNX model does not fit: it takes or gives something else than Springfield's models do, or than one picture " +
+    "(float32 or uint8) and a number for each class.",
   "error.classCount":
     "This ONNX model gives {outputs} probabilities but names {classes} classes. Name as many.",
   "error.cannotRun": "The runtime cannot run this ONNX model ({text}). Export it again with Springfield.",

@@ -58,14 +58,14 @@ function isWhole({ columns, window, horizon, levels }) {
  */
 async function run(given) {
   const [input, another] = session.inputMetadata;
-  if (another || input?.name !== "values" || !input.isTensor || input.type !== "float32") {
-    throw new PageError("error.otherModel");
-  }
+  const fits = !another && input?.name === "values" && input.isTensor && input.type === "float32";
+  if (!fits || input.shape[1] !== given.length) throw new PageError("error.otherModel");
   const { quantiles } = await session.run({ values: new ort.Tensor("float32", given, [1, given.length]) });
   const count = 2 * about.levels.length + 1;
   if (quantiles?.type !== "float32" || quantiles.dims[2] !== count) throw new PageError("error.otherModel");
   const found = numbers(/** @type {Float32Array} */ (quantiles.data));
-  return Array.from({ length: found.length / count }, (_, row) => [...found.subarray(row * count, (row + 1) * count)]);
+  const row = (/** @type {number} */ place) => [...found.subarray(place * count, (place + 1) * count)];
+  return Array.from({ length: quantiles.dims[1] }, (_, place) => row(place));
 }
 
 /**
