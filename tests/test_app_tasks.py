@@ -463,16 +463,18 @@ def test_a_damaged_forecaster_is_told(detecting: Page, series: Path, tmp_path: P
         ({"window": "[]"}, "takes or gives something else"),
         ({"window": "20"}, "takes or gives something else"),
         ({"window": "21", "horizon": "8"}, "takes or gives something else"),
-        (
-            {"horizon": "7", "columns": json.dumps({**vars(DAYS), "frequency": "B"})},
-            "knows no steps of “B”",
-        ),
+        ({"horizon": "7", "columns": '{"time": "day"}'}, "takes or gives something else"),
     ):
         rewrite(path, **metadata)
         detecting.set_input_files("#model-file", path)
         expect(detecting.locator("#message p")).to_contain_text(sentence, timeout=PATIENCE)
         expect(detecting.locator("#model-summary")).to_contain_text("3 classes")
         detecting.locator("#dismiss").click()
+    rewrite(path, columns=json.dumps({**vars(DAYS), "frequency": "B"}))
+    detecting.set_input_files("#model-file", path)
+    expect(detecting.locator("#model-summary")).to_contain_text("7 steps ahead")
+    ask(detecting, upload("a.csv", TABLE))
+    expect(detecting.locator("#sure")).to_contain_text("This page knows no steps of “B”.")
 
 
 def test_a_classifier_loads_nothing_of_other_tasks(browser: Browser, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ function reset() {
 function goBack({ wanted, ...before }, past) {
   const asked = state.asked.filter((entry) => before.entries.includes(entry));
   set({ ...before, past, asked, moved: null, message: null, follow: false });
-  if (isOther(wanted)) return load(wanted, false); // which may be of another task
+  if (isOther(wanted)) return load(wanted, false); // also of another task
   set({ wanted });
   work();
   lookMoved();
@@ -155,15 +155,6 @@ async function useCamera() {
   }
 }
 
-async function save() {
-  try {
-    const { saveCsv } = await part("csv");
-    saveCsv(state);
-  } catch (error) {
-    tell(error);
-  }
-}
-
 /** @param {Language} name */
 async function speak(name) {
   try {
@@ -204,7 +195,7 @@ function listenToPictures() {
   $("undo").onclick = undo;
   $("reset").onclick = reset;
   $("stop").onclick = dropWaiting;
-  $("csv").onclick = save;
+  $("csv").onclick = () => part("csv").then(({ saveCsv }) => saveCsv(state)).catch(tell);
   $("rows").onclick = ({ target }) => {
     const entry = entryAt(target);
     if (entry) choose(entry);
@@ -279,19 +270,15 @@ function listenToPage() {
   });
 }
 
-/** @param {Awaited<ReturnType<typeof findSite>>} site */
-async function useSite({ samples, task }) {
-  set({ samples });
-  if (task === "classification" || state.model) return;
-  set({ parts: await partsOf(task) }); // before its model is there
-}
-
 async function start() {
   await useLanguage();
   for (const listen of [listenToPictures, listenToShifts, listenToModel, listenToPage]) listen();
   render(state);
   if (typeof WebAssembly !== "object") return tell(new PageError("error.noWebAssembly"));
-  findSite().then(useSite).catch(tell);
+  const told = findSite().then(async ({ samples, task }) => {
+    set({ samples, parts: state.model ? state.parts : await partsOf(task) });
+  });
+  told.catch(tell);
   await load(state.wanted);
   await navigator.serviceWorker?.register("sw.js").catch(() => {}); // storage off: no offline use
 }

@@ -52,6 +52,7 @@ export default {
   "error.noValues": "This file has a head and no values.",
   "error.noColumn": "This file has no column “{name}”. It has: {names}.",
   "error.noTime": "No line has a time that can be read; the first is “{text}”.",
+  "error.frequency": "This page knows no steps of “{frequency}”. “springfield predict” does.",
   "error.timeFormat": "This page knows no times written as “{format}”. “springfield predict” does.",
   "error.noZone": "“{text}” is a time without a zone, where others have one. Give all of them one.",
   "error.irregular": "Most times are not {frequency} apart, such as {time} after {first}.",

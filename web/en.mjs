@@ -140,7 +140,6 @@ export default {
   "error.classCount":
     "This ONNX model gives {outputs} probabilities but names {classes} classes. Name as many.",
   "error.cannotRun": "The runtime cannot run this ONNX model ({text}). Export it again with Springfield.",
-  "error.frequency": "This page knows no steps of “{frequency}”. “springfield predict” does.",
   "error.fileGone": "The file could not be read: it was moved, changed or deleted. Choose it again.",
   "error.noWebAssembly":
     "This browser has no WebAssembly, which runs the model. Use a current Chrome, Edge, Firefox or Safari, and switch " +

@@ -36,7 +36,6 @@ export async function open(runtime, opened, { properties }) {
   if (!isWhole(about)) throw new PageError("error.otherModel");
   const found = await run(new Float32Array(window));
   if (found.length !== horizon) throw new PageError("error.otherModel");
-  steps(columns.frequency);
   return { forecasting: about };
 }
 

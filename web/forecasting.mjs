@@ -3,7 +3,7 @@
 import { deviceName } from "./answer.mjs";
 import { chart } from "./chart.mjs";
 import { $, element } from "./document.mjs";
-import { duration, percent, significant, t } from "./i18n.mjs";
+import { duration, formatted, percent, t } from "./i18n.mjs";
 import { shown } from "./calendar.mjs";
 
 /** @import { Continued, Forecasting, Model, Step } from "./types.ts" */
@@ -25,6 +25,11 @@ export function draw(outcome, model) {
   const values = { time, device: deviceName(model), n: count, window };
   $("cost").textContent = t("series.cost", values);
   $("cost").title = "";
+}
+
+/** @param {number} value - of any size */
+function significant(value) {
+  return formatted(value, { maximumSignificantDigits: 4 });
 }
 
 /** @param {Model} model */

@@ -1,4 +1,4 @@
-/** The page's language: a file of sentences each, of which one is loaded, and what a task adds. */
+/** The page's language: a file of sentences each, of which one is loaded; a task may add some. */
 
 /** @import { Language, Sentences, Values } from "./types.ts" */
 
@@ -77,7 +77,7 @@ export function t(key, values = {}) {
  * @param {number} value
  * @param {Intl.NumberFormatOptions} options
  */
-function formatted(value, options) {
+export function formatted(value, options) {
   const key = `${language} ${JSON.stringify(options)}`;
   let format = formats.get(key);
   if (!format) formats.set(key, (format = new Intl.NumberFormat(language, options)));
@@ -87,15 +87,6 @@ function formatted(value, options) {
 /** @param {number} value */
 export function number(value, digits = 0) {
   return formatted(value, { minimumFractionDigits: digits, maximumFractionDigits: digits });
-}
-
-/**
- * A value of any size.
- *
- * @param {number} value
- */
-export function significant(value) {
-  return formatted(value, { maximumSignificantDigits: 4 });
 }
 
 /**

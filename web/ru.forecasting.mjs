@@ -60,6 +60,7 @@ export default {
   "error.noValues": "В этом файле есть заголовок, но нет значений.",
   "error.noColumn": "В этом файле нет столбца «{name}». Есть: {names}.",
   "error.noTime": "Ни в одной строке нет времени, которое удалось бы прочитать; первое: «{text}».",
+  "error.frequency": "Эта страница не знает шага «{frequency}». Его знает «springfield predict».",
   "error.timeFormat": "Эта страница не знает времени в виде «{format}». Его знает «springfield predict».",
   "error.noZone": "«{text}»: время без пояса, хотя у других он есть. Укажите его у всех.",
   "error.irregular": "Большинство времён не с шагом {frequency}, например {time} после {first}.",

@@ -149,7 +149,6 @@ export default {
   "error.classCount":
     "Эта модель ONNX выдаёт вероятностей: {outputs}, а классов в ней названо: {classes}. Назовите столько же.",
   "error.cannotRun": "Среда выполнения не может запустить эту модель ONNX ({text}). Экспортируйте её заново.",
-  "error.frequency": "Эта страница не знает шага «{frequency}». Его знает «springfield predict».",
   "error.fileGone": "Файл не читается: его переместили, изменили или удалили. Выберите его снова.",
   "error.noWebAssembly":
     "В этом браузере нет WebAssembly, а он выполняет модель. Возьмите свежий Chrome, Edge, Firefox или Safari и " +

@@ -85,7 +85,7 @@ def site(web: Path, paths: Paths, *, samples: bool) -> Site:
         "task": described.get("task", "classification"),
     }
     content |= {f"models/{name}": path for name, path in models.items()}
-    return content | {"site.json": json.dumps(description, indent=1).encode()}
+    return content | {"site.json": json.dumps(description).encode()}
 
 
 def headers(web: Path) -> dict[str, str]:
