@@ -75,7 +75,7 @@ function decoded(bytes) {
 }
 
 /**
- * The cells of each line that is not blank, without the blanks around them; RFC 4180.
+ * The cells of each line that has any, without the blanks around them; RFC 4180.
  *
  * @param {string} text
  * @param {string} separator
@@ -89,7 +89,7 @@ function cells(text, separator) {
     line.push((quoted === undefined ? plain : quoted.replaceAll('""', '"') + after).trim());
     if (end === separator && cell.lastIndex < text.length) continue;
     if (end === separator) line.push("");
-    if (line.length > 1 || line[0]) lines.push(line);
+    if (line.some(Boolean)) lines.push(line);
     line = [];
   }
   return lines;
