@@ -55,7 +55,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)"),
     pytest.mark.skipif(not AXE.is_file(), reason="needs the page's node packages (make app)"),
 ]
-SCENES = [image for _, image, _ in sample_boxes.frames(4)]
+SCENES = [image for _, image, _ in sample_boxes.frames(sample_boxes.SEVERAL, 4)]
 TABLE = text(week(280))
 
 
