@@ -331,7 +331,7 @@ REFUSED = {
     "a zone": (text(WEEKS).replace(b"2024-01-05", b"2024-01-05T00:00Z"), "without a zone"),
     "hours": (
         text(WEEKS.assign(day=pd.date_range("2024-01-01", periods=30, freq="7h").astype(str))),
-        "Most times are not D apart",
+        "Most times are not in steps of D, such as",
     ),
     "too short": (text(WEEKS[:20]), "too few values, 20. A forecast needs 21."),
     "a gap": (text(WEEKS.drop(index=25)), "There is no value at 2024-01-26."),

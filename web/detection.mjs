@@ -44,6 +44,7 @@ function frame({ label, score, corners: [x1, y1, x2, y2] }, [width, height], mod
   const sides = { left: x1 / width, top: y1 / height, width: (x2 - x1) / width, height: (y2 - y1) / height };
   for (const [side, share] of Object.entries(sides)) made.style.setProperty(side, `${100 * share}%`);
   made.classList.toggle("low", y1 / height > 0.1); // there is room for its name above it
+  made.classList.toggle("right", x1 + x2 > width); // it is nearer to that edge
   return coloured(made, label);
 }
 

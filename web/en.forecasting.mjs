@@ -26,11 +26,11 @@ export default {
   },
   "load.ready": {
     one:
-      "Ready. This model takes a CSV with the columns “{time}” and “{value}”, its times {frequency} apart, its last {window} values " +
-      "without a gap, and forecasts {n} step.",
+      "Ready. This model takes a CSV with the columns “{time}” and “{value}” in steps of {frequency}, the last {window} without " +
+      "a gap, and forecasts {n} step.",
     other:
-      "Ready. This model takes a CSV with the columns “{time}” and “{value}”, its times {frequency} apart, its last {window} values " +
-      "without a gap, and forecasts {n} steps.",
+      "Ready. This model takes a CSV with the columns “{time}” and “{value}” in steps of {frequency}, the last {window} without " +
+      "a gap, and forecasts {n} steps.",
   },
   "note.modelChanged": "Now {name}. The series are forecast again.",
   "series.pasted": "pasted.csv",
@@ -55,7 +55,7 @@ export default {
   "error.frequency": "This page knows no steps of “{frequency}”. “springfield predict” does.",
   "error.timeFormat": "This page knows no times written as “{format}”. “springfield predict” does.",
   "error.noZone": "“{text}” is a time without a zone, where others have one. Give all of them one.",
-  "error.irregular": "Most times are not {frequency} apart, such as {time} after {first}.",
+  "error.irregular": "Most times are not in steps of {frequency}, such as {time} after {first}.",
   "error.tooLong": "These are more than a million steps of {frequency}.",
   "error.tooShort": "This file has too few values, {n}. A forecast needs {window}.",
   "error.hole": "There is no value at {time}. A forecast needs it.",
