@@ -43,8 +43,9 @@ def test_a_notebook_runs_from_top_to_bottom(notebook: Path, project: Project) ->
     """On a fifth of the sample, and on drawn digits in the place of MNIST and CIFAR-10."""
     for data in ("mnist", "cifar10"):
         drawn.put(data, project.path / "conf", project.path / "mirror")
-    sample = project.path / "conf/data/sample.yaml"
-    sample.write_text(sample.read_text().replace("sample: 1.0", "sample: 0.2"))
+    for data in ("sample", "sample_boxes"):
+        path = project.path / f"conf/data/{data}.yaml"
+        path.write_text(path.read_text().replace(f"{data}: 1.0", f"{data}: 0.2"))
     project.commit()
     command = ("jupyter", "execute", "--startup_timeout=300", str(notebook.relative_to(REPOSITORY)))
     project.run(*command, env={"SPRINGFIELD_MIRROR": "mirror"})
