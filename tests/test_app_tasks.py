@@ -20,7 +20,7 @@ from springfield.series.reading.table import Columns, read_table
 from springfield.sources import sample_boxes
 from springfield.stages.detection.export import OUTPUTS
 
-from .conftest import REPOSITORY
+from .conftest import REPOSITORY, wait
 from .test_app import (
     AXE,
     ENV,
@@ -156,7 +156,7 @@ def same_boxes(rows: list[dict[str, str]], expected: list[dict[str, Any]]) -> No
 
 def places(page: Page) -> list[list[float]]:
     """Left, top, right and bottom of the drawn boxes, in pixels of the picture's file."""
-    page.wait_for_function("document.getElementById('shown').naturalWidth")
+    wait(lambda: page.evaluate("document.getElementById('shown').naturalWidth"), 20)
     script = """() => {
       const picture = document.getElementById("shown");
       const { naturalWidth: wide, naturalHeight: tall } = picture;

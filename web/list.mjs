@@ -46,7 +46,7 @@ export function drawRows(entries, answers, model, parts) {
     if (!answer || !model) continue;
     let row = rows.get(entry);
     if (!row) {
-      rows.set(entry, (row = newRow(entry, answer)));
+      rows.set(entry, (row = newRow(entry, answer, parts)));
       added.push(row);
     } else if (shown.get(row)?.language === language) continue;
     fill(row, answer, model, parts);
@@ -58,15 +58,16 @@ export function drawRows(entries, answers, model, parts) {
 /**
  * @param {Entry} entry
  * @param {Answer} answer
+ * @param {Parts} parts
  */
-function newRow({ name }, { outcome, error }) {
+function newRow({ name }, { outcome, error }, { pictures }) {
   const button = element("button", { type: "button", className: "pick" });
   if (outcome?.thumbnail) {
     const picture = element("img", { alt: "", width: 44, height: 44 });
     picture.src = URL.createObjectURL(outcome.thumbnail);
     picture.onload = () => URL.revokeObjectURL(picture.src);
     button.append(picture);
-  } else button.append(element("span", { className: "blank", ariaHidden: "true" }));
+  } else if (pictures) button.append(element("span", { className: "blank", ariaHidden: "true" }));
   button.append(element("span", { textContent: name }));
   const row = element("tr", {}, element("th", { scope: "row" }, button));
   if (error) row.append(element("td", { colSpan: 2, className: "refused" }));
