@@ -1,4 +1,4 @@
-/** The answer, seen and heard: what is the same for every task. */
+/** The answer, seen and heard, of any task. */
 
 import { $ } from "./document.mjs";
 import { duration, t } from "./i18n.mjs";
@@ -6,7 +6,7 @@ import { duration, t } from "./i18n.mjs";
 /** @import { Answer, Entry, Found, Model, Named, Parts, State } from "./types.ts" */
 
 /**
- * The answer to a picture or a series; or that there is none, or none yet.
+ * The answer, or that there is none, or none yet.
  *
  * @param {Entry} entry
  * @param {Answer|undefined} answer

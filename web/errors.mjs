@@ -27,7 +27,7 @@ export class PageError extends Error {
 }
 
 /**
- * A module that is loaded when it is needed.
+ * A module, when it is needed.
  *
  * @param {string} name
  * @returns {Promise<any>}
