@@ -239,7 +239,7 @@ def test_boxes_follow_a_shift_and_an_undo(detecting: Page, boxes: Path) -> None:
     detecting.locator("#undo").click()
     assert np.array(places(detecting)) == pytest.approx(np.array(before), abs=0.5)
     detecting.locator("#undo").click()
-    expect(detecting.locator(".box")).to_have_count(0)
+    expect(detecting.locator(".boxes")).to_be_hidden()
     expect(detecting.locator("#who")).to_have_text("Choose a picture and see what is in it.")
 
 
