@@ -1,6 +1,7 @@
 """Forecasting: from a CSV to a tracked forecaster, through the same seven stages."""
 
 import json
+import re
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -256,9 +257,22 @@ def test_the_exported_files_forecast_as_the_evaluation_did(forecast: Paths) -> N
         assert (np.diff(quantiles, axis=-1) >= 0).all()
         squares = ((quantiles[..., 2] - coming) ** 2).mean(1)
         assert -squares == pytest.approx(table["score"].to_numpy(), rel=0.05, abs=0.05)
+    assert described["quantiles"] == [0.025, 0.1, 0.5, 0.9, 0.975]
     card = forecast.card.read_text()
     assert all(f"| {name} |" in card for name in SIMPLE.values())
     assert "None" not in card.split("## How to use it")[0]
+
+
+def test_of_one_forecast_nobody_knows_how_sure_its_score_is(tmp_path: Path) -> None:
+    """Of how many values an interval holds something is known, of an error nothing."""
+    paths = run(tmp_path, week(150), overrides=("split.val=0.05", "train.epochs=1"))
+    val = json.loads(paths.metrics.read_text())["val"]
+    assert val["n"] == 1
+    assert val["rmse_low"] is None is val["rmse_high"]
+    (row,) = (line for line in paths.card.read_text().splitlines() if line.startswith("| val"))
+    cells = [cell.strip() for cell in row.split("|")[3:-1]]
+    assert cells[0] == f"{val['rmse']:.4g}"
+    assert ["(" in cell for cell in cells] == [False] * 4 + [True] * 2
 
 
 def test_nothing_that_comes_later_is_seen(forecast: Paths, tmp_path: Path) -> None:
@@ -413,6 +427,8 @@ def test_a_csv_of_ones_own_becomes_a_champion(finished: Project, tmp_path: Path)
     assert message in finished.springfield("predict", "gone.csv", status=1)
     told = finished.springfield("summary")
     assert all(f"test, {name}" in told for name in SIMPLE.values())
+    assert re.search(r"models/springfield\.onnx \(\d\d kB\)", told)
+    assert "EXPERIMENT=temperature" in told
     with (finished.path / "data/series.csv").open("a") as file:
         file.write("2024-10-07,120.0\n")
     assert finished.repro() == STAGES[1:]

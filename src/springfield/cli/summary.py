@@ -1,6 +1,7 @@
 """What the last run reached."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -25,6 +26,11 @@ NEXT = {
     "accuracy": "make app                             name pictures in the browser",
     "map50": "springfield predict --draw F PICTURE   draw its boxes into a folder F",
     "rmse": "springfield predict FILE.csv         how a series goes on",
+}
+REAL = {
+    "accuracy": "make repro EXPERIMENT=simpsons_cpu   real frames (needs a mirror)",
+    "map50": "make repro EXPERIMENT=simpsons_boxes real frames (needs a mirror)",
+    "rmse": "make repro EXPERIMENT=temperature    a day by hours (needs a mirror)",
 }
 BASELINES = {
     "accuracy": {"": "logistic regression on pixels"},
@@ -87,12 +93,16 @@ def summary() -> None:
     console.print(table)
     for name, path in FILES.items():
         if path.is_file():
-            size = f" ({path.stat().st_size / 1e6:.1f} MB)" if path.suffix == ".onnx" else ""
-            console.print(f"{name:10}{path}{size}")
+            console.print(f"{name:10}{path}{_size(path) if path.suffix == '.onnx' else ''}")
     if not all(path.is_file() for path in (PATHS.onnx, PATHS.int8, PATHS.card)):
         console.print("          the others are missing: 'dvc pull' or 'dvc repro' brings them")
     console.print(f"next      {NEXT[primary]}")
-    console.print("""\
+    console.print(f"""\
           make ui                              compare runs in MLflow
           dvc exp run -S optimizer.lr=3e-4     another learning rate
-          make repro EXPERIMENT=simpsons_cpu   real frames (needs a mirror)""")
+          {REAL[primary]}""")
+
+
+def _size(path: Path) -> str:
+    megabytes = path.stat().st_size / 1e6
+    return f" ({megabytes:.1f} MB)" if megabytes >= 1 else f" ({1000 * megabytes:.0f} kB)"

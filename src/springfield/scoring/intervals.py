@@ -1,5 +1,6 @@
 """Intervals of scores: frames of one shot are no independent draws."""
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -99,12 +100,16 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """The 95 % interval of a mean: whole groups are drawn again (BCa; Efron, 1987).
 
+    Of one group alone nobody knows: NaN.
+
     Args:
         values: of each sample (N).
         groups: samples whose values are alike have the same number (N).
     """
     _, codes = np.unique(groups, return_inverse=True)
     sums, sizes = np.bincount(codes, values), np.bincount(codes)
+    if len(sums) < 2:
+        return math.nan, math.nan
     if len(np.unique(sums / sizes)) < 2:  # nothing varies
         return float(values.mean()), float(values.mean())
     found = bootstrap(

@@ -41,7 +41,7 @@ class Architecture:
     def quantiles(self) -> list[float]:
         """The ends of the intervals and, in the middle, the median."""
         low = [(1 - level) / 2 for level in reversed(self.levels)]
-        return [*low, 0.5, *(1 - q for q in reversed(low))]
+        return [round(q, 9) for q in (*low, 0.5, *(1 - q for q in reversed(low)))]
 
 
 class Smoothing(nn.Module):

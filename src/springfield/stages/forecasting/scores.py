@@ -1,5 +1,6 @@
 """Scores of forecasts, and of the simple ones that they must beat."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +110,7 @@ def rolling_forecasts(
 
 
 def scores(found: Forecasts, known: Values, season: int) -> dict[str, Any]:
-    """RMSE, MAE, MASE over all origins and steps, with 95 % intervals by blocks.
+    """RMSE, MAE, MASE over all origins and steps, with 95 % intervals by blocks; of one: None.
 
     `mean_rmse` is the mean of the RMSE of each origin. MASE (Hyndman and Koehler, 2006) is the
     mean absolute error in those of the seasonal naive forecast on `known`.
@@ -125,9 +126,9 @@ def scores(found: Forecasts, known: Values, season: int) -> dict[str, Any]:
     result: dict[str, Any] = {"n": len(found.origins)}
     for name, values in ({"rmse": squares} | named).items():
         if np.isfinite(values).all():
-            ends = bootstrap_interval(values, found.groups)
-            three = np.array([values.mean(), *ends])
-            mean, low, high = (np.sqrt(three) if name == "rmse" else three).tolist()
+            three = np.array([values.mean(), *bootstrap_interval(values, found.groups)])
+            told = (np.sqrt(three) if name == "rmse" else three).tolist()
+            mean, low, high = (None if math.isnan(value) else value for value in told)
             result |= {name: mean, f"{name}_low": low, f"{name}_high": high}
     return result
 
