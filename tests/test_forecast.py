@@ -11,6 +11,8 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
+from matplotlib.image import imread
 from safetensors.torch import load_file
 
 from springfield import pipeline
@@ -19,6 +21,7 @@ from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
 from springfield.series.dataset import read_split
+from springfield.series.drawing.plots import forecast as draw
 from springfield.series.reading.table import Columns, read_table
 from springfield.stages.forecasting.network import Architecture, Calibrated, Forecaster
 from springfield.stages.forecasting.scores import SIMPLE, simple_forecasts
@@ -291,6 +294,22 @@ def test_nothing_that_comes_later_is_seen(forecast: Paths, tmp_path: Path) -> No
         simple_forecasts(v, np.array([210]), 7, 7) for v in both_values(forecast, other)
     )
     assert all((first[name] == moved[name]).all() for name in first)
+
+
+def test_a_forecast_of_one_step_is_seen() -> None:
+    """Its band, its median and what came, though a line of one point is none."""
+    times = pd.date_range("2024-01-01", periods=13)
+    known = pd.Series(np.arange(12.0), times[:12])
+    coming = pd.DataFrame([[8.0, 10, 12, 14, 16]], times[12:])
+    figure = Figure(figsize=(4, 3))
+    draw(figure.subplots(), known, coming, pd.Series([11.0], times[12:]), [0.8, 0.95])
+    content = BytesIO()
+    figure.savefig(content, format="png")
+    content.seek(0)
+    pixels = imread(content)[..., :3].reshape(-1, 3)
+    band, middle, came = ((1.0, 0.8, 0.6), (1.0, 0.5, 0.05), (0.12, 0.47, 0.71))
+    for colour in (band, middle, came):
+        assert (np.abs(pixels - colour).max(1) < 0.15).sum() > 5, colour
 
 
 def rmse(paths: Paths) -> float:

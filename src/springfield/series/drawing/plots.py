@@ -67,14 +67,16 @@ def forecast(
         levels: of the intervals, the narrowest first.
     """
     axes.plot(known.index, known, color=GREY, lw=1)
-    middle = coming.shape[1] // 2
+    middle, alone = coming.shape[1] // 2, len(coming) == 1  # a line of one point is not seen
+    dot = {"marker": "o", "ms": 4} if alone else {}
     for place, level in reversed(list(enumerate(levels, 1))):
         low, high = coming.iloc[:, middle - place], coming.iloc[:, middle + place]
         axes.fill_between(
-            coming.index, low, high, color=ORANGE, alpha=0.35 / place, lw=0, label=f"{level:.0%}"
-        )
-    axes.plot(coming.index, coming.iloc[:, middle], color=ORANGE, lw=1.4, label="forecast")
+            coming.index, low, high, color=ORANGE, alpha=0.35 / place, lw=8 if alone else 0,
+            label=f"{level:.0%}",
+        )  # fmt: skip
+    axes.plot(coming.index, coming.iloc[:, middle], color=ORANGE, lw=1.4, label="forecast", **dot)
     if actual is not None:
-        axes.plot(actual.index, actual, color=BLUE, lw=1.2, label="what came")
+        axes.plot(actual.index, actual, color=BLUE, lw=1.2, label="what came", **dot)
     axes.tick_params(labelsize=6, axis="x", rotation=30)
     axes.tick_params(labelsize=7, axis="y")
