@@ -97,8 +97,8 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     with atomic(paths.evaluation, directory=True) as partial, lettering(classes):
         predictions = _predictions(test, index, groups)
         write_csv(predictions, partial / "predictions.csv")
-        shapes = [(i, *images[i].shape[:2]) for i in test.ids]
-        write_coco(test.answers, shapes, classes, partial)
+        frames = [(i, *images.size(i)) for i in test.ids]
+        write_coco(test.answers, frames, classes, partial)
         _misses_page(test, predictions, index, partial / "mistakes.html")
         write_plots(test.answers, classes, partial)
         _looks(model, test, partial)
@@ -125,11 +125,12 @@ def _answers(
     labels: list[NDArray[np.int64]] = []
     with torch.inference_mode():
         for start in track(range(0, len(side.ids), BATCH), f"Evaluating {name}"):
-            arrays = [torch.from_numpy(images[i])[None] for i in side.ids[start : start + BATCH]]
+            ids = side.ids[start : start + BATCH]
+            arrays = [torch.from_numpy(images[i])[None] for i in ids]
             pixels = torch.cat([model.resize(array.to(device)) for array in arrays])
             found = model.detect(pixels)
-            shapes = torch.tensor([array.shape[2:0:-1] * 2 for array in arrays])
-            scale = shapes[:, None] / model.architecture.input_size
+            sizes = torch.tensor([images.size(i) * 2 for i in ids])  # as x1 y1 x2 y2
+            scale = sizes[:, None] / model.architecture.input_size
             boxes.extend((found.boxes.cpu() * scale).numpy())
             scores.extend(found.scores.cpu().numpy())
             labels.extend(found.labels.cpu().numpy())
@@ -191,7 +192,7 @@ def _baselines(
 
     train, test = sides["train"], sides["test"]
     sizes = {
-        side: np.array([images[i].shape[1::-1] * 2 for i in sides[side].ids])
+        side: np.array([images.size(i) * 2 for i in sides[side].ids])  # as x1 y1 x2 y2
         for side in ("train", "test")
     }
     parts = np.concatenate([b / s for b, s in zip(train.boxes, sizes["train"], strict=True)])

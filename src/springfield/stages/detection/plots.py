@@ -104,7 +104,7 @@ def write_coco(
 
     Args:
         answers: of test.
-        frames: name, height and width of each.
+        frames: name, width and height of each.
         classes: their names.
         folder: to write into: `detections.json` and `instances.json`.
     """
@@ -112,7 +112,7 @@ def write_coco(
         "info": {"description": "test frames as prepared"},
         "images": [
             {"id": number, "file_name": name, "width": width, "height": height}
-            for number, (name, height, width) in enumerate(frames, 1)
+            for number, (name, width, height) in enumerate(frames, 1)
         ],
         "annotations": [
             {"id": number, **row, "area": row["bbox"][2] * row["bbox"][3], "iscrowd": 0}
