@@ -316,7 +316,7 @@ def test_a_server_answers_with_boxes(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("lr", "status"), [("1e-9", 1)])
+@pytest.mark.parametrize(("lr", "status"), [("0.01", 0), ("1e-9", 1)])
 def test_overfit_learns_64_frames_by_heart_or_says_that_it_cannot(
     made: Project, lr: str, status: int, tmp_path: Path
 ) -> None:

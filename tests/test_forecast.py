@@ -404,7 +404,7 @@ def test_every_forecast_trains(experiment: Path, finished: Project) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("lr", "status"), [("1e-9", 1)])
+@pytest.mark.parametrize(("lr", "status"), [("0.01", 0), ("1e-9", 1)])
 def test_overfit_learns_64_windows_by_heart_or_says_that_it_cannot(
     lr: str, status: int, tmp_path: Path
 ) -> None:
