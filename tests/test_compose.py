@@ -73,7 +73,7 @@ OF_SERIES = {
     "milk", "temperature", "series", "time", "windows", "jitter", "lstm", "lstm_lab", "forecast"
 }  # fmt: skip
 """Choices that go with a forecast."""
-OF_BOXES = {"boxes", "detect"}
+OF_BOXES = {"boxes", "boxes_strong", "detect", "raccoon"}
 """Choices that go with a detection, beside those named so."""
 
 

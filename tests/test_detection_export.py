@@ -317,7 +317,7 @@ def test_a_server_answers_with_boxes(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("lr", "status"), [("0.01", 0), ("1e-9", 1)])
-def test_overfit_learns_64_frames_by_heart_or_says_that_it_cannot(
+def test_overfit_learns_frames_by_heart_or_says_that_it_cannot(
     made: Project, lr: str, status: int, tmp_path: Path
 ) -> None:
     project = made.copy(tmp_path / "copy")
@@ -326,8 +326,8 @@ def test_overfit_learns_64_frames_by_heart_or_says_that_it_cannot(
         ["experiment=sample_boxes", *SMALL, f"optimizer.lr={lr}", "model.width=64"],
     )  # fmt: skip
     output = project.springfield("train", "--preset", "overfit", status=status)
-    assert "train mAP50 on 64 frames: " in output
-    assert ("error: 64 frames are not learnt by heart" in output) == bool(status)
+    assert "train mAP50 on 38 frames: " in output  # there are no more
+    assert ("error: 38 frames are not learnt by heart" in output) == bool(status)
 
 
 @pytest.mark.slow

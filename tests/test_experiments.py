@@ -93,7 +93,7 @@ def test_experiments_fit_a_terminal_and_say_what_they_changed(finished: Project)
     table = finished.springfield("experiments", env={"COLUMNS": "80"})
     assert max(map(len, table.splitlines())) <= 80
     assert "evaluate.sure=0.9" in table
-    assert re.search(r"│ later +│ train\.epochs=1 +│.*\n│ +│ seed=2 +│", table)  # one a line
+    assert re.search(r"│ later +│ seed=2 +│.*\n│ +│ train\.epochs=1 +│", table)  # one a line
     printed = finished.run("springfield", "experiments", "--csv").stdout
     rows = {row["experiment"]: row for row in csv.DictReader(printed.splitlines())}
     metrics = json.loads((finished.path / "reports/metrics.json").read_text())

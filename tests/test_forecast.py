@@ -408,7 +408,7 @@ def test_every_forecast_trains(experiment: Path, finished: Project) -> None:
 def test_overfit_learns_64_windows_by_heart_or_says_that_it_cannot(
     lr: str, status: int, tmp_path: Path
 ) -> None:
-    chosen = (f"optimizer.lr={lr}", "model.options.hidden=[32]")
+    chosen = (f"optimizer.lr={lr}", "model.options.hidden=[64]")
     run(tmp_path, week(280), "download", "prepare", "split", "augment", overrides=chosen)
     output = Project(tmp_path).springfield("train", "--preset", "overfit", status=status)
     assert "train error on 64 windows: " in output
