@@ -99,7 +99,7 @@ def test_experiments_fit_a_terminal_and_say_what_they_changed(finished: Project)
     metrics = json.loads((finished.path / "reports/metrics.json").read_text())
     assert rows["surer"]["changed"] == "evaluate.sure=0.9"
     assert float(rows["surer"]["test.macro_f1"]) == metrics["test"]["macro_f1"]
-    assert (rows["later"]["changed"], rows["later"]["state"]) == ("train.epochs=1 seed=2", "Queued")
+    assert (rows["later"]["changed"], rows["later"]["state"]) == ("seed=2 train.epochs=1", "Queued")
     finished.commit("go on")
     assert "surer" not in finished.springfield("experiments")
     assert "surer" in finished.springfield("experiments", "--all")
