@@ -674,7 +674,8 @@ def test_the_picture_is_shifted_and_the_answer_follows(page: Page, tmp_path: Pat
         return [float(one) for one in softmax_of(path, (moved / 255).astype(np.float32))]
 
     assert shown() == pytest.approx(wanted(0, 0), abs=1e-4)
-    page.locator("#step").fill("25")
+    page.locator("#step").press("Control+A")
+    page.keyboard.type("25")
     page.locator("[data-arrow=ArrowRight]").click()
     page.locator("[data-arrow=ArrowRight]").focus()
     page.keyboard.press("ArrowRight")

@@ -225,7 +225,8 @@ def test_boxes_follow_a_shift_and_an_undo(detecting: Page, boxes: Path) -> None:
     image = SCENES[0]
     ask(detecting, upload("a.png", encoded(image, "PNG")))
     before = places(detecting)
-    detecting.locator("#step").fill("25")
+    detecting.locator("#step").press("Control+A")
+    detecting.keyboard.type("25")
     detecting.locator("[data-arrow=ArrowRight]").click()
     expect(detecting.locator("#shifted")).not_to_be_empty()
     moved = np.asarray(image)[:, np.clip(np.arange(image.width) - image.width // 4, 0, None)]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from matplotlib.image import imread
 from safetensors.torch import load_file
 
 from springfield import pipeline
+from springfield.cli.forecast import forecast as say
 from springfield.config import compose, load
 from springfield.machine.errors import UserError
 from springfield.machine.hardware import Machine
@@ -23,6 +25,7 @@ from springfield.machine.paths import Paths
 from springfield.series.dataset import read_split
 from springfield.series.drawing.plots import forecast as draw
 from springfield.series.reading.table import Columns, read_table
+from springfield.serving.predict import open_model
 from springfield.stages.forecasting.network import Architecture, Calibrated, Forecaster
 from springfield.stages.forecasting.scores import SIMPLE, simple_forecasts
 
@@ -264,6 +267,28 @@ def test_the_exported_files_forecast_as_the_evaluation_did(forecast: Paths) -> N
     card = forecast.card.read_text()
     assert all(f"| {name} |" in card for name in SIMPLE.values())
     assert "None" not in card.split("## How to use it")[0]
+
+
+@pytest.mark.parametrize(
+    ("frequency", "shown"),
+    [("D", ["2024-10-07", "2024-10-08"]), ("12h", ["2024-05-20T00:00:00", "2024-05-20T12:00:00"])],
+)
+def test_midnight_is_written_where_others_have_an_hour(
+    forecast: Paths,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    frequency: str,
+    shown: list[str],
+) -> None:
+    opened = open_model(forecast.onnx)
+    columns = json.loads(opened.metadata["columns"]) | {"frequency": frequency}
+    metadata = opened.metadata | {"columns": json.dumps(columns)}
+    table = week(280)
+    table["day"] = pd.date_range("2024-01-01", periods=280, freq=frequency).astype(str)
+    (tmp_path / "series.csv").write_text(table.to_csv(index=False))
+    say(replace(opened, metadata=metadata), [tmp_path / "series.csv"], None, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines[3:5]] == shown
 
 
 def test_of_one_forecast_nobody_knows_how_sure_its_score_is(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from springfield.learning.fit import ddp
 
-from .conftest import Project, last_epoch, log, start, wait
+from .conftest import BIN, REPOSITORY, Project, last_epoch, log, start, wait
 
 EPOCHS = 8
 RECIPE = (
@@ -59,17 +62,42 @@ def told(project: Project, rank: int) -> str:
     return (project.path / f".log-{rank}").read_text()
 
 
+def skypilot(project: Project, port: int) -> str:
+    """The script of docs/train.sky.yaml, as one of one node with two devices."""
+    activate = project.path / ".venv/bin/activate"
+    activate.parent.mkdir(parents=True)
+    activate.write_text(f'PATH="{BIN}:$PATH"\n')
+    project.env.update({
+        "SKYPILOT_NUM_NODES": "1", "SKYPILOT_NUM_GPUS_PER_NODE": "2", "SKYPILOT_NODE_RANK": "0",
+        "SKYPILOT_NODE_IPS": "127.0.0.1",
+    })  # fmt: skip
+    script: str = yaml.safe_load((REPOSITORY / "docs/train.sky.yaml").read_text())["run"]
+    return script.replace("29500", str(port))
+
+
+def kubeflow(project: Project, port: int) -> str:
+    """The command of docs/train.trainjob.yaml, where Kubeflow tells torchrun of two devices."""
+    project.env.update({
+        "PET_NNODES": "1", "PET_NPROC_PER_NODE": "2", "PET_NODE_RANK": "0",
+        "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port),
+    })  # fmt: skip
+    job = yaml.safe_load((REPOSITORY / "docs/train.trainjob.yaml").read_text())
+    shell, option, script = job["spec"]["trainer"]["command"]
+    assert (shell, option) == ("sh", "-c")
+    return str(script)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["slurm", "torchrun"])
+@pytest.mark.parametrize("launcher", ["slurm", "skypilot", "kubeflow"])
 def test_processes_that_a_launcher_started_train_together(
     finished: Project, launcher: str, unused_port: int
 ) -> None:
     before = len(finished.runs())
-    if launcher == "torchrun":
-        options = ("--nproc-per-node=2", f"--master-port={unused_port}", "--no-python")
-        finished.run("torchrun", *options, "springfield", "train")
-    else:
+    if launcher == "slurm":
         assert ends(srun(unused_port, finished, finished)) == [0, 0]
+    else:
+        script = {"skypilot": skypilot, "kubeflow": kubeflow}[launcher](finished, unused_port)
+        finished.run("bash", "-euc", script.replace("/project", str(finished.path)))
     assert len(finished.runs()) == before + 1
     assert finished.curve("val_loss") == [0, 1]
 
@@ -197,3 +225,23 @@ def test_unused_parameters_are_not_looked_for(finished: Project) -> None:
 def test_statistics_that_all_share_are_not_sent_at_each_step(norm: type[nn.Module]) -> None:
     strategy = ddp(nn.Sequential(nn.Conv2d(3, 4, 1), norm(4)))
     assert strategy._ddp_kwargs["forward_sync_buffers"] == (norm is nn.BatchNorm2d)
+
+
+def test_what_loader_processes_need_is_imported_once_for_all(tmp_path: Path) -> None:
+    (tmp_path / "needed.py").write_text("import os\n\nprint(os.getpid())\n")
+    (tmp_path / "use.py").write_text("def use():\n    import needed\n")
+    start = (
+        "from springfield.machine.processes import worker_context\n"
+        "from use import use\n"
+        "processes = [worker_context('needed').Process(target=use) for _ in range(2)]\n"
+        "for process in processes:\n"
+        "    process.start()\n"
+        "for process in processes:\n"
+        "    process.join()\n"
+    )
+    path = os.pathsep.join(map(str, [tmp_path, REPOSITORY / "src"]))
+    done = subprocess.run(
+        [sys.executable, "-c", start],
+        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    assert len(done.stdout.split()) == 1

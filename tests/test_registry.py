@@ -286,6 +286,7 @@ def test_a_model_is_pulled_from_a_server(
         told = elsewhere.springfield("pull", status=1, env=env)
         assert "springfield-sample has no champion yet" in told
         assert len(told.strip().splitlines()) == 1
+        assert "no model nobody" in elsewhere.springfield("pull", "nobody", status=1, env=env)
         finished.springfield("evaluate", env=env)
         finished.springfield("promote", env=env)
         elsewhere.springfield("pull", env=env)

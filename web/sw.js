@@ -14,7 +14,9 @@ worker.addEventListener("install", (event) => {
   event.waitUntil(install().then(() => worker.skipWaiting()));
 });
 
-worker.addEventListener("activate", (event) => event.waitUntil(worker.clients.claim()));
+// Not waited for: Firefox asks WebAssembly's threads, too, which sleep until there is work; meanwhile
+// whatever the page fetches would wait for this worker.
+worker.addEventListener("activate", () => void worker.clients.claim());
 
 worker.addEventListener("fetch", (event) => {
   const { method, url } = event.request;

@@ -42,11 +42,14 @@ def forecast(model: "Opened", files: list[Path], plot: Path | None, *, as_json: 
         print(json.dumps(answers, indent=2, ensure_ascii=False))
         return
     for answer in answers:
+        midnight = "T00:00:00"
+        days = all(row["time"].endswith(midnight) for row in answer["forecast"])
         table = Table("time", "forecast", *(f"{level:.0%}" for level in forecaster.levels))
         for row in answer["forecast"]:
             ends = row["intervals"].values()
             shown = [" to ".join(f"{value:.4g}" for value in pair) for pair in ends]
-            table.add_row(row["time"].removesuffix("T00:00:00"), f"{row['value']:.4g}", *shown)
+            time = row["time"].removesuffix(midnight) if days else row["time"]
+            table.add_row(time, f"{row['value']:.4g}", *shown)
         if len(answers) > 1:
             console.print(terminal(str(answer["series"])))
         Console().print(table)

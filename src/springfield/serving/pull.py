@@ -66,9 +66,11 @@ def pull(uri: str, name: str | None, alias: str, folder: Path) -> None:
     except TimeoutError as error:
         raise UserError(f"{uri}: {error}") from error
     except MlflowException as error:
-        reason = " ".join(str(error).split())[:200]
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            reason = f"{name} has no {alias} yet ('springfield promote' makes one)"
+        known = {
+            "RESOURCE_DOES_NOT_EXIST": f"no model {name}; without a name, pull lists what is there",
+            "INVALID_PARAMETER_VALUE": f"{name} has no {alias} yet ('springfield promote')",
+        }
+        reason = known.get(error.error_code, " ".join(str(error).split())[:200])
         raise UserError(f"{uri}: {reason}") from error
     console.print(terminal(f"{name}, version {version.version}, {alias}: {folder}/{FP32}"))
 
