@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,44 +63,52 @@ def told(project: Project, rank: int) -> str:
     return (project.path / f".log-{rank}").read_text()
 
 
-def skypilot(project: Project, port: int) -> str:
-    """The script of docs/train.sky.yaml, as one of one node with two devices."""
+def skypilot(project: Project, port: int) -> tuple[str, dict[str, str]]:
+    """The script of docs/train.sky.yaml, and what tells it of one node with two devices."""
     activate = project.path / ".venv/bin/activate"
     activate.parent.mkdir(parents=True)
     activate.write_text(f'PATH="{BIN}:$PATH"\n')
-    project.env.update({
+    script = yaml.safe_load((REPOSITORY / "docs/train.sky.yaml").read_text())["run"]
+    return script.replace("29500", str(port)), {
         "SKYPILOT_NUM_NODES": "1", "SKYPILOT_NUM_GPUS_PER_NODE": "2", "SKYPILOT_NODE_RANK": "0",
         "SKYPILOT_NODE_IPS": "127.0.0.1",
-    })  # fmt: skip
-    script: str = yaml.safe_load((REPOSITORY / "docs/train.sky.yaml").read_text())["run"]
-    return script.replace("29500", str(port))
+    }  # fmt: skip
 
 
-def kubeflow(project: Project, port: int) -> str:
-    """The command of docs/train.trainjob.yaml, where Kubeflow tells torchrun of two devices."""
-    project.env.update({
+def kubeflow(project: Project, port: int) -> tuple[str, dict[str, str]]:
+    """The command of docs/train.trainjob.yaml, and what tells its torchrun of two devices."""
+    job = yaml.safe_load((REPOSITORY / "docs/train.trainjob.yaml").read_text())
+    *shell, script = job["spec"]["trainer"]["command"]
+    assert shell == ["sh", "-c"]
+    return script, {
         "PET_NNODES": "1", "PET_NPROC_PER_NODE": "2", "PET_NODE_RANK": "0",
         "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port),
-    })  # fmt: skip
-    job = yaml.safe_load((REPOSITORY / "docs/train.trainjob.yaml").read_text())
-    shell, option, script = job["spec"]["trainer"]["command"]
-    assert (shell, option) == ("sh", "-c")
-    return str(script)
+    }  # fmt: skip
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["slurm", "skypilot", "kubeflow"])
-def test_processes_that_a_launcher_started_train_together(
-    finished: Project, launcher: str, unused_port: int
-) -> None:
+def test_processes_of_slurm_train_together(finished: Project, unused_port: int) -> None:
     before = len(finished.runs())
-    if launcher == "slurm":
-        assert ends(srun(unused_port, finished, finished)) == [0, 0]
-    else:
-        script = {"skypilot": skypilot, "kubeflow": kubeflow}[launcher](finished, unused_port)
-        finished.run("bash", "-euc", script.replace("/project", str(finished.path)))
+    assert ends(srun(unused_port, finished, finished)) == [0, 0]
     assert len(finished.runs()) == before + 1
     assert finished.curve("val_loss") == [0, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", [skypilot, kubeflow])
+def test_processes_of_a_cluster_train_together(
+    finished: Project,
+    launcher: Callable[[Project, int], tuple[str, dict[str, str]]],
+    unused_port: int,
+) -> None:
+    before = len(finished.runs())
+    script, env = launcher(finished, unused_port)
+    command = ("bash", "-euc", script.replace("/project", str(finished.path)))
+    finished.run(*command, env=env)
+    assert len(finished.runs()) == before + 1
+    assert finished.curve("val_loss") == [0, 1]
+    finished.springfield("compose", "train.batch_size=31")
+    assert "31 cannot be divided by 2 devices" in finished.run(*command, env=env, status=1).stderr
 
 
 @pytest.mark.slow
