@@ -105,9 +105,9 @@ def _examples(
     train: pd.DataFrame, images: ImageStore, augmentation: "Augmentation", seed: int
 ) -> Iterator[tuple[str, list[NDArray[np.uint8]]]]:
     """The first frame of some classes, each with augmented versions of it."""
-    for label, frames in list(train.groupby("class"))[:SHOWN_ROWS]:
+    for row, (label, frames) in enumerate(list(train.groupby("class"))[:SHOWN_ROWS]):
         image = images[frames["id"].iloc[0]]
-        versions = [augmentation(image, seed, copy) for copy in range(SHOWN_COPIES)]
+        versions = [augmentation(image, seed, row, copy) for copy in range(SHOWN_COPIES)]
         yield str(label), [image, *versions]
 
 

@@ -42,12 +42,14 @@ def run(params: "DetectionParams", paths: Paths, machine: Machine) -> None:
     augmentation = Augmentation(params.augment.online, params.model.input_size, boxed=True)
     places = np.unique(np.linspace(0, len(train) - 1, SHOWN_ROWS).astype(int))
     rows = []
-    for place in places:
+    for row, place in enumerate(places):
         frame, boxes = train[place]
         image, labels = images[frame], np.arange(len(boxes))
         copies = [(image, boxes)]
         for copy in range(SHOWN_COPIES):
-            changed, moved, _ = augmentation.with_boxes(image, boxes, labels, params.seed, copy)
+            changed, moved, _ = augmentation.with_boxes(
+                image, boxes, labels, params.seed, row, copy
+            )
             copies.append((changed, moved))
         rows.append([draw_boxes(image, boxes) for image, boxes in copies])
     with atomic(paths.augmented, directory=True) as partial:
