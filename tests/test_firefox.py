@@ -38,9 +38,13 @@ SAVE = """() => new Promise((resolve) => {
 
 @pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Browser:
-    camera = {"media.navigator.streams.fake": True, "media.navigator.permission.disabled": True}
     return playwright.firefox.launch(
-        channel="moz-firefox", executable_path=FIREFOX, firefox_user_prefs=camera
+        channel="moz-firefox",
+        executable_path=FIREFOX,
+        firefox_user_prefs={  # a camera
+            "media.navigator.streams.fake": True,
+            "media.navigator.permission.disabled": True,
+        },
     )
 
 
