@@ -134,7 +134,7 @@ def test_a_store_that_cannot_be_used_is_told_in_seconds(
     begun = time.monotonic()
     with pytest.raises(UserError, match=told), open_run(Path(), "any", None, {}, {}):
         pass
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
 
 
 def test_the_first_model_becomes_champion(store: str) -> None:

@@ -26,6 +26,8 @@ export interface Options {
   file?: File;
   /** What a person said of a file that does not say it itself. */
   form?: Form;
+  /** As many as suit the machine, if not given. */
+  threads?: number;
 }
 
 /** How pictures become what a model takes, and what its outputs mean. */

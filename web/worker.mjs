@@ -5,7 +5,7 @@ import { fetchFile, fetchJson } from "./download.mjs";
 import { PageError, part } from "./errors.mjs";
 import { readMetadata } from "./metadata.mjs";
 
-/** @import { Device, Form, Model, Options, Outcome, Question, Runner } from "./types.ts" */
+/** @import { Device, Model, Options, Outcome, Question, Runner } from "./types.ts" */
 /** @typedef {(loaded: number, total: number) => void} Report */
 
 const RUNTIMES = {
@@ -59,19 +59,20 @@ async function reply(id, call, options) {
  *   fp32 for WebGPU
  * @returns {Promise<Model|Question>} a question: the file does not say all, and there is no form
  */
-async function load({ device, name, file, form: given }) {
+async function load(options) {
+  const { device } = options;
   const gpu = device === "wasm" ? null : await adapter();
   if (device === "webgpu") {
     if (!gpu) throw new PageError("error.noWebgpu");
-    return start("webgpu", name, file, given);
+    return start("webgpu", options);
   }
   // One that is only imitated by the processor is slower than wasm.
-  if (!gpu || gpu.info.isFallbackAdapter) return start("wasm", name, file, given);
+  if (!gpu || gpu.info.isFallbackAdapter) return start("wasm", options);
   try {
-    return await start("webgpu", name, file, given);
+    return await start("webgpu", options);
   } catch (error) {
     if (error instanceof PageError) throw error;
-    return { ...(await start("wasm", name, file, given)), gpuFailed: true };
+    return { ...(await start("wasm", options)), gpuFailed: true };
   }
 }
 
@@ -85,12 +86,10 @@ async function adapter() {
 
 /**
  * @param {Device} device
- * @param {string|undefined} name
- * @param {File|undefined} file
- * @param {Form|undefined} given
+ * @param {Options} options
  * @returns {Promise<Model|Question>}
  */
-async function start(device, name, file, given) {
+async function start(device, { name, file, form, threads = processors() }) {
   const { script, binary, file: usual } = RUNTIMES[device];
   const report = progressOfAll();
   const site = await fetchJson("site.json");
@@ -102,7 +101,7 @@ async function start(device, name, file, given) {
   /** @type {typeof import("onnxruntime-web")} */
   const ort = await import(`./${script}`);
   ort.env.wasm.wasmBinary = wasm.bytes;
-  ort.env.wasm.numThreads = threads();
+  ort.env.wasm.numThreads = threads;
   ort.env.logLevel = "fatal";
   await session?.release().catch(() => {}); // of the same file without its form, or of a GPU that failed
   try {
@@ -111,22 +110,25 @@ async function start(device, name, file, given) {
       device === "webgpu" // its Resize knows no antialiasing
         ? { name: device, forceCpuNodeNames: metadata.resizing }
         : { name: device };
+    postMessage({ starting: threads > 1 });
     session = await ort.InferenceSession.create(bytes, { executionProviders: [provider] });
   } catch (error) {
     const { message: text } = /** @type {Error} */ (error);
     if (/no available backend/.test(String(error))) throw new PageError("error.noRuntime", { text });
     if (device === "webgpu") throw error;
     throw new PageError("error.cannotRun", { text });
+  } finally {
+    postMessage({ starting: false });
   }
   const { task } = metadata;
   runner = task === "classification" ? classify : await part(RUNNERS[task]);
-  const opened = await runner.open(ort, session, { metadata, properties, form: given });
+  const opened = await runner.open(ort, session, { metadata, properties, form });
   if ("asks" in opened) return opened;
   return {
     ...metadata,
     ...opened,
     device,
-    threads: ort.env.wasm.numThreads,
+    threads,
     name: file?.name ?? name ?? usual,
     served,
     megabytes: bytes.length / 1e6,
@@ -135,10 +137,10 @@ async function start(device, name, file, given) {
 }
 
 /** One logical processor each, few enough to leave the browser some. */
-function threads() {
+function processors() {
   if (!globalThis.crossOriginIsolated) return 1;
-  const processors = navigator.hardwareConcurrency || 1;
-  return Math.min(MOST_THREADS, processors <= 4 ? processors : Math.ceil(processors / 2));
+  const logical = navigator.hardwareConcurrency || 1;
+  return Math.min(MOST_THREADS, logical <= 4 ? logical : Math.ceil(logical / 2));
 }
 
 /**
