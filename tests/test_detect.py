@@ -20,7 +20,7 @@ from springfield.machine.errors import UserError
 from springfield.sampling.batches import PADDING
 from springfield.stages.detection.learner import DetectionLearner, assign, losses
 from springfield.stages.detection.network import (
-    CENTRALITY,
+    QUALITY,
     Architecture,
     Detector,
     alike,
@@ -76,11 +76,11 @@ def test_boxes_of_one_thing_are_given_as_their_mean() -> None:
     sure = torch.tensor([0.9, 0.6, 0.5, 0.4])
     logits = torch.full((1, 4, 3), -50.0)
     logits[0, range(4), [0, 0, 0, 1]] = sure.logit()
-    central = torch.full((1, 4), 50.0)
+    perfect = torch.full((1, 4), 50.0)
     found = model.best(
-        places._replace(logits=logits, boxes=torch.tensor([boxes]) * 1.0, centreness=central)
+        places._replace(logits=logits, boxes=torch.tensor([boxes]) * 1.0, quality=perfect)
     )
-    votes = sure[:2] ** (1 - CENTRALITY)
+    votes = sure[:2] ** (1 - QUALITY)
     right = float((votes * torch.tensor([60, 66])).sum() / votes.sum())
     assert found.boxes[0, :3].tolist() == [
         pytest.approx(box) for box in ([0, 0, right, 60], boxes[2], boxes[3])
@@ -163,12 +163,15 @@ def test_right_boxes_cost_next_to_nothing() -> None:
     of = assign(places, boxes, labels)[0]
     logits = torch.full_like(places.logits, -12)
     logits[0, of == 0, 1] = 12
-    right = places._replace(logits=logits, boxes=boxes.expand_as(places.boxes))
+    sure = torch.full_like(places.quality, 12)
+    right = places._replace(logits=logits, boxes=boxes.expand_as(places.boxes), quality=sure)
     found = losses(right, boxes, labels)
     assert float(found["class_loss"]) < 1e-3
     assert float(found["box_loss"]) < 1e-6
     wrong = losses(right._replace(boxes=right.boxes + 40), boxes, labels)
     assert float(wrong["box_loss"]) > 0.5
+    assert float(found["quality_loss"]) < 1e-3
+    assert float(wrong["quality_loss"]) > 5  # it says that they are right
 
 
 def test_boxes_are_in_pixels_of_the_given_picture() -> None:

@@ -343,7 +343,7 @@ def test_a_detector_becomes_a_champion(project: Project) -> None:
     promoted = project.springfield("promote")
     assert "version 2 (models/springfield.onnx) is the champion of sample_boxes" in promoted
     assert "test map50" in project.springfield("compare", "1")
-    logged = {"train_class_loss", "train_box_loss", "train_centre_loss", "val_map50", "test_map50"}
+    logged = {"train_class_loss", "train_box_loss", "train_quality_loss", "val_map50", "test_map50"}
     assert logged <= set(client.get_run(str(versions[0].run_id)).data.metrics)
     assert "mAP50" in project.springfield("summary")
     assert project.repro() == []

@@ -361,7 +361,7 @@ def test_baselines_tell_what_the_place_adds(tmp_path: Path) -> None:
 def test_curves_show_each_part_of_the_loss(
     evaluated: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parts = ("train_class_loss", "train_box_loss", "train_centre_loss")
+    parts = ("train_class_loss", "train_box_loss", "train_quality_loss")
     metrics = pd.read_csv(evaluated.training / "metrics.csv").assign(**dict.fromkeys(parts, 0.5))
     metrics.to_csv(tmp_path / "metrics.csv", index=False)
     shutil.copy(evaluated.training / "speed.csv", tmp_path)

@@ -26,7 +26,7 @@ and whether a frame is one, not only filling the batch (N)."""
 
 
 class DetectionLearner(Learner):
-    """Focal loss (Lin et al., 2017), GIoU loss (Rezatofighi et al., 2019), centreness.
+    """Focal loss (Lin et al., 2017), GIoU loss (Rezatofighi et al., 2019), IoU (Wu et al., 2020).
 
     Args:
         model: what to train.
@@ -85,7 +85,7 @@ def losses(places: Places, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
         boxes: x1 y1 x2 y2, in the same pixels: N x M x 4.
         labels: N x M; `PADDING`: no box.
     """
-    logits, found, centreness = places.logits.float(), places.boxes, places.centreness
+    logits, found = places.logits.float(), places.boxes
     box = assign(places, boxes, labels)
     positive = box != PADDING
     n = positive.sum(1).clamp(min=1)
@@ -93,13 +93,13 @@ def losses(places: Places, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
     wanted = boxes[rows, box.clamp(min=0)]
     classes = functional.one_hot(labels[rows, box.clamp(min=0)].clamp(min=0), logits.shape[-1])
     focal = sigmoid_focal_loss(logits, classes.float() * positive[..., None]).sum((1, 2)) / n
-    central = _centreness(places.points, wanted).masked_fill(~positive, 0)
-    overlap = generalized_box_iou_loss(found, wanted) * central
-    inside = functional.binary_cross_entropy_with_logits(centreness, central, reduction="none")
+    overlap = generalized_box_iou_loss(found, wanted) * positive
+    hit = box_iou(found[..., None, :], wanted[..., None, :])[..., 0, 0].detach()
+    quality = functional.binary_cross_entropy_with_logits(places.quality, hit, reduction="none")
     return {
         "class_loss": focal,
-        "box_loss": overlap.sum(1) / central.sum(1).clamp(min=1e-3),
-        "centre_loss": (inside * positive).sum(1) / n,
+        "box_loss": overlap.sum(1) / n,
+        "quality_loss": (quality * positive).sum(1) / n,
     }
 
 
@@ -120,13 +120,6 @@ def assign(places: Places, boxes: Tensor, labels: Tensor) -> Tensor:
     areas = ((x2 - x1) * (y2 - y1)).expand_as(middle).masked_fill(~fits, torch.inf)
     smallest, box = areas.min(-1)
     return box.masked_fill(smallest.isinf(), PADDING)
-
-
-def _centreness(points: Tensor, boxes: Tensor) -> Tensor:
-    """1 in the middle of a box, 0 at its sides: N x P."""
-    first, last = points - boxes[..., :2], boxes[..., 2:] - points
-    shares = torch.minimum(first, last) / torch.maximum(first, last).clamp(min=1e-6)
-    return shares.clamp(min=0).prod(-1).sqrt()
 
 
 def _found(answer: dict[str, Tensor], truth: dict[str, Tensor]) -> Tensor:

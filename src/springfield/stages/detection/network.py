@@ -23,8 +23,8 @@ CONVOLUTIONS = 2
 """Of the head."""
 PRIOR = 0.01
 """Probability of a class at any place, at the start."""
-CENTRALITY = 0.15
-"""Share of the centreness in a score; the paper's 0.5 ranks more boxes wrongly here, on val."""
+QUALITY = 0.15
+"""Share of the quality in a score, best on val."""
 CHECKPOINT = "backbone."
 """How names of a classifier's checkpoint of this pipeline begin."""
 
@@ -55,8 +55,8 @@ class Places(NamedTuple):
     """Of the classes: N x P x classes."""
     boxes: Tensor
     """x1 y1 x2 y2: N x P x 4."""
-    centreness: Tensor
-    """Logits of how central a place is in its box: N x P."""
+    quality: Tensor
+    """Logits of the IoU of a place's box with the true one: N x P."""
     points: Tensor
     """x and y: P x 2."""
     strides: Tensor
@@ -78,7 +78,8 @@ class Detector(nn.Module):
     """A small FCOS (Tian et al., 2019) that carries its own resizing and normalisation.
 
     Each place of two maps of a timm backbone, at strides 16 and 32, says of which class the thing
-    around it is, how far its four sides are, and how central the place is in it.
+    around it is, how far its four sides are, and how well it hits them (the IoU of Wu et al., 2020,
+    in place of the centreness).
 
     Args:
         architecture: what to build.
@@ -108,7 +109,7 @@ class Detector(nn.Module):
         ]
         self.tower = nn.Sequential(*tower, nn.Dropout2d(drop_rate))
         self.classes = _last(width, len(architecture.classes), -math.log((1 - PRIOR) / PRIOR))
-        self.sides = _last(width, 4 + 1, 0.0)  # and the centreness
+        self.sides = _last(width, 4 + 1, 0.0)  # and the quality
         for name in ("mean", "std"):
             values = torch.tensor(getattr(architecture, name)).view(1, 3, 1, 1)
             self.register_buffer(name, values * 255, persistent=False)
@@ -132,9 +133,9 @@ class Detector(nn.Module):
             self._level(features, stride, pixels.shape[-1])
             for features, stride in zip((fine, coarse), STRIDES, strict=True)
         ]
-        logits, boxes, centreness = (torch.cat([level[n] for level in found], 1) for n in range(3))
+        logits, boxes, quality = (torch.cat([level[n] for level in found], 1) for n in range(3))
         points, strides = (torch.cat([level[n] for level in found]) for n in (3, 4))
-        return Places(logits, boxes, centreness, points, strides)
+        return Places(logits, boxes, quality, points, strides)
 
     def _level(self, features: Tensor, stride: int, size: int) -> Places:
         rows, columns = features.shape[-2:]
@@ -162,8 +163,8 @@ class Detector(nn.Module):
         A box is the mean of those that it hides, by their scores (Gidaris and Komodakis, 2015).
         """
         size, classes = self.architecture.input_size, len(self.architecture.classes)
-        central = found.centreness[..., None].sigmoid() ** CENTRALITY
-        scores = found.logits.float().sigmoid() ** (1 - CENTRALITY) * central
+        quality = found.quality[..., None].sigmoid() ** QUALITY
+        scores = found.logits.float().sigmoid() ** (1 - QUALITY) * quality
         count = min(self.architecture.detections, scores[0].numel())
         best, order = scores.flatten(1).topk(count)
         labels = order % classes
