@@ -1,5 +1,6 @@
 """Projects to run commands in: copies of this repository, with an experiment that takes seconds."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from torch import Tensor
 from . import forkserver
 
 torch.set_num_threads(1)  # threads of several processes get in each other's way
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 
 REPOSITORY = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -246,6 +248,20 @@ def forked() -> Path | None:
         with FileLock(f"{_Forks.note}.lock"):
             _Forks.commands = forkserver.start(_Forks.note, BIN, env)
     return _Forks.commands
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Those that look at a clock run alone: no process of these tests runs another one meanwhile."""
+    kind = fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH
+    with Path(__file__).open() as room, (REPOSITORY / "pyproject.toml").open() as door:
+        fcntl.flock(door, fcntl.LOCK_EX)  # who waits for all others to leave lets nobody in
+        fcntl.flock(room, kind)
+        fcntl.flock(door, fcntl.LOCK_UN)
+        try:
+            return (yield)
+        finally:
+            fcntl.flock(room, fcntl.LOCK_UN)
 
 
 def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -778,6 +778,7 @@ def test_a_name_is_no_formula_in_the_csv(page: Page) -> None:
 # What a first visitor sees
 
 
+@pytest.mark.alone
 def test_a_first_visitor_sees_an_answer_within_five_seconds(browser: Browser, address: str) -> None:
     def first_visit() -> None:
         page = stack.enter_context(browser.new_context()).new_page()

@@ -403,6 +403,7 @@ def test_a_strip_of_30_million_pixels_takes_no_gigabyte(tmp_path: Path) -> None:
     assert images[row["id"]].shape == (1, 16 * PARAMS.shorter_side, 3)
 
 
+@pytest.mark.alone
 def test_a_tar_is_read_once_whatever_the_order(tmp_path: Path) -> None:
     """Going back in a gzip means to unpack all before again: 20 times as long for 150 files."""
     noise = np.random.default_rng(0)

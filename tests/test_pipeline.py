@@ -319,6 +319,7 @@ def test_one_run_carries_training_scores_and_model(done: Project) -> None:
         assert (artifacts / path).is_file(), path
 
 
+@pytest.mark.alone
 @pytest.mark.real_processes
 def test_a_second_repro_runs_nothing_in_three_seconds(finished: Project) -> None:
     def again() -> None:
@@ -327,6 +328,7 @@ def test_a_second_repro_runs_nothing_in_three_seconds(finished: Project) -> None
     assert fastest(again) < 3
 
 
+@pytest.mark.alone
 @pytest.mark.real_processes
 def test_deleted_outputs_come_back_without_running(finished: Project) -> None:
     kept = {
