@@ -252,7 +252,7 @@ def forked() -> Path | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Those that look at a clock run alone: no process of these tests runs another one meanwhile."""
+    """Those that look at a clock run alone: no worker runs another one meanwhile."""
     kind = fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH
     with Path(__file__).open() as room, (REPOSITORY / "pyproject.toml").open() as door:
         fcntl.flock(door, fcntl.LOCK_EX)  # who waits for all others to leave lets nobody in
