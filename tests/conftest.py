@@ -337,16 +337,6 @@ def wait(until: Callable[[], T], seconds: float = 120) -> T:
     return value
 
 
-def fastest(call: Callable[[], object], tries: int = 3) -> float:
-    """Seconds of the fastest of a few tries: others may hold the machine up, but not every time."""
-    seconds = []
-    for _ in range(tries):
-        started = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
-
-
 @contextmanager
 def mlflow_server(project: Project, port: int) -> Iterator[str]:
     """A server with a store of its own, killed at the end."""

@@ -13,9 +13,10 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ from springfield.serving.page import ISOLATION
 from springfield.serving.predict import Predictor, pixels
 from springfield.sources.sample import frames
 
-from .conftest import REPOSITORY, Project, fastest, wait
+from .conftest import REPOSITORY, Project, wait
 from .test_browser import CHROMIUM, FLAGS, shot
 from .test_serve import MALFORMED, send
 
@@ -728,6 +729,7 @@ def test_the_progress_bar_is_of_the_page_s_own_style(page: Page) -> None:
         assert page.locator(name).evaluate(style) == "none"
 
 
+@pytest.mark.alone
 def test_two_thousand_rows_do_not_hold_up_the_page(page: Page) -> None:
     note_long_tasks(page)
     small = encoded(photo((16, 12)), "PNG")
@@ -742,7 +744,7 @@ def test_two_thousand_rows_do_not_hold_up_the_page(page: Page) -> None:
         }""",
         list(small),
     )
-    expect(page.locator("#rows tr")).to_have_count(2000, timeout=10 * PATIENCE)
+    expect(page.locator("#rows tr")).to_have_count(2000, timeout=4 * PATIENCE)
     for number in range(3):
         ask(page, upload(f"one more {number}.png", small))
     changes = [page.locator(f"[data-language={name}]") for name in ("ru", "en", "ru", "en")]
@@ -779,16 +781,16 @@ def test_a_name_is_no_formula_in_the_csv(page: Page) -> None:
 
 
 @pytest.mark.alone
-def test_a_first_visitor_sees_an_answer_within_five_seconds(browser: Browser, address: str) -> None:
-    def first_visit() -> None:
-        page = stack.enter_context(browser.new_context()).new_page()
-        page.goto(address)
-        page.locator("#samples button").first.click()  # also while the model loads
-        expect(page.locator("#scores")).to_be_visible(timeout=PATIENCE)
-        expect(page.locator("#samples button")).to_have_count(8)
-
-    with ExitStack() as stack:
-        assert fastest(first_visit) < 5
+def test_a_first_visitor_sees_an_answer_within_five_seconds(
+    context: BrowserContext, address: str
+) -> None:
+    started = time.monotonic()
+    page = context.new_page()
+    page.goto(address)
+    page.locator("#samples button").first.click()  # also while the model loads
+    expect(page.locator("#scores")).to_be_visible(timeout=PATIENCE)
+    assert time.monotonic() - started < 5
+    expect(page.locator("#samples button")).to_have_count(8)
 
 
 @pytest.fixture(scope="module")

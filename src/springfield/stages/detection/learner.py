@@ -93,12 +93,12 @@ def losses(places: Places, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
     wanted = boxes[rows, box.clamp(min=0)]
     classes = functional.one_hot(labels[rows, box.clamp(min=0)].clamp(min=0), logits.shape[-1])
     focal = sigmoid_focal_loss(logits, classes.float() * positive[..., None]).sum((1, 2)) / n
-    overlap = generalized_box_iou_loss(found, wanted) * positive
+    overlap = generalized_box_iou_loss(found, wanted)
     hit = box_iou(found[..., None, :], wanted[..., None, :])[..., 0, 0].detach()
     quality = functional.binary_cross_entropy_with_logits(places.quality, hit, reduction="none")
     return {
         "class_loss": focal,
-        "box_loss": overlap.sum(1) / n,
+        "box_loss": (overlap * positive).sum(1) / n,
         "quality_loss": (quality * positive).sum(1) / n,
     }
 

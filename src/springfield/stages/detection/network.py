@@ -24,7 +24,7 @@ CONVOLUTIONS = 2
 PRIOR = 0.01
 """Probability of a class at any place, at the start."""
 QUALITY = 0.15
-"""Share of the quality in a score, best on val."""
+"""Share of the quality in a score; 0.3 and 0.5 are no better on val."""
 CHECKPOINT = "backbone."
 """How names of a classifier's checkpoint of this pipeline begin."""
 
