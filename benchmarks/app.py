@@ -37,6 +37,14 @@ NAMES = ("springfield.int8.onnx", "springfield.onnx")
 ROUNDS, PICTURES, SIZE = 3, 20, (640, 480)
 MINUTES = 10 * 60_000
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+SHOWN = """globalThis.shown = new Promise((resolve) => {
+  const look = () => {
+    if (document.querySelector("#scores")?.checkVisibility()) resolve(performance.now());
+    else setTimeout(look, 5);
+  };
+  look();
+});"""
+"""By the page's own clock: what drives the browser is slow while the page keeps its files."""
 OBSERVE = """() => {
   globalThis.blocked = [];
   new PerformanceObserver((list) => {
@@ -97,12 +105,12 @@ def serving(folder: Path, *, threads: bool) -> Iterator[str]:
 
 def first_answer(page: Page, address: str, picture: Path) -> float:
     """Seconds from opening the page to the answer to a picture that is given at once."""
-    started = time.perf_counter()
+    page.add_init_script(SHOWN)
     page.goto(address, wait_until="commit")
     page.locator("[aria-pressed=true]").wait_for()  # it listens
     page.set_input_files("#files", picture)
     page.locator("#scores").wait_for(timeout=MINUTES)
-    return time.perf_counter() - started
+    return float(page.evaluate("shown")) / 1000
 
 
 def next_answers(page: Page, files: list[Path]) -> tuple[float, float]:

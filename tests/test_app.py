@@ -3,6 +3,7 @@
 import csv
 import functools
 import hashlib
+import http.client
 import http.server
 import io
 import itertools
@@ -1109,6 +1110,18 @@ def test_a_download_shows_how_far_it_is(context: BrowserContext, address: str) -
     expect(page.locator("#message p")).to_be_hidden()
 
 
+@pytest.mark.alone
+def test_a_connection_that_is_kept_answers_at_once(address: str) -> None:
+    host = address.removeprefix("http://").rstrip("/")
+    connection, times = http.client.HTTPConnection(host), []
+    for _ in range(9):
+        started = time.perf_counter()
+        connection.request("GET", "/errors.mjs")
+        assert connection.getresponse().read()
+        times.append(time.perf_counter() - started)
+    assert sorted(times)[4] < 0.03  # where headers wait to be acknowledged, 0.04
+
+
 def test_the_model_is_downloaded_once(context: BrowserContext, address: str) -> None:
     page = visit(context, address)
     installed(page)
@@ -1116,6 +1129,44 @@ def test_the_model_is_downloaded_once(context: BrowserContext, address: str) -> 
     page.reload()
     ready(page)
     assert [url for url in asked if url.endswith((".onnx", ".wasm"))] == []
+
+
+def test_a_later_visit_asks_only_for_what_has_changed(
+    context: BrowserContext, folder: Path, tmp_path: Path
+) -> None:
+    built, asked = tmp_path / "built", []
+
+    class Noting(Bare):
+        def do_GET(self) -> None:
+            asked.append(self.path.removeprefix("/"))
+            super().do_GET()
+
+    command = [*SPRINGFIELD, "app", "--build", str(built)]
+    subprocess.run(command, cwd=folder, env=ENV, check=True, capture_output=True)
+    handler = functools.partial(Noting, directory=str(built))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = visit(context, f"http://127.0.0.1:{server.server_port}/")
+        installed(page)
+        asked.clear()
+        page.reload()
+        ready(page)
+        always = {"site.json", "models/model.json", "sw.js"}
+        assert {"site.json"} <= set(asked) <= always
+        html, site = built / "index.html", built / "site.json"
+        html.write_text(html.read_text().replace("<title>", "<title>New: "))
+        listed = json.loads(site.read_text())
+        listed["files"]["index.html"] = hashlib.sha256(html.read_bytes()).hexdigest()
+        site.write_text(json.dumps(listed))
+        asked.clear()
+        page.reload()
+        ready(page)
+        assert page.title().startswith("New: ")
+        assert set(asked) <= {"", *always}
+        server.shutdown()
+    page.reload()  # kept as it is now
+    ready(page)
+    assert page.title().startswith("New: ")
 
 
 def test_it_can_be_installed(page: Page) -> None:

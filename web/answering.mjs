@@ -10,12 +10,15 @@ import { act, set, state, tell } from "./store.mjs";
 const BROKEN = ["error.memory", "error.unexpected", "error.workerFailed"];
 /** After these the worker starts anew, for the next picture. */
 
-let working = false;
+/** @type {Promise<void>|null} */
+let working = null;
 
 /** Answers picture after picture until none waits. */
-export async function work() {
-  if (working) return;
-  working = true;
+export function work() {
+  return (working ??= answerAll().finally(() => (working = null)));
+}
+
+async function answerAll() {
   for (let entry; state.predictor && (entry = waiting(state)); ) {
     const used = state.predictor;
     const answer = await look(used, entry);
@@ -24,7 +27,6 @@ export async function work() {
     set(state.follow ? { answers, current: entry, shift: null, moved: null } : { answers });
     if (answer.error && BROKEN.includes(answer.error.key)) await restart();
   }
-  working = false;
   if (state.predictor) set({ asked: [], told: state.asked.length ? state.asked : state.told });
 }
 

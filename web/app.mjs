@@ -271,15 +271,18 @@ function listenToPage() {
 }
 
 async function start() {
+  const possible = typeof WebAssembly === "object";
+  const loaded = possible && load(state.wanted); // while the sentences come
   await useLanguage();
   for (const listen of [listenToPictures, listenToShifts, listenToModel, listenToPage]) listen();
   render(state);
-  if (typeof WebAssembly !== "object") return tell(new PageError("error.noWebAssembly"));
+  if (!possible) return tell(new PageError("error.noWebAssembly"));
   const told = findSite().then(async ({ samples, task }) => {
     set({ samples, parts: state.model ? state.parts : await partsOf(task) });
   });
   told.catch(tell);
-  await load(state.wanted);
+  await loaded;
+  await work(); // what it keeps would come before the first answer
   await navigator.serviceWorker?.register("sw.js").catch(() => {}); // storage off: no offline use
 }
 

@@ -1,12 +1,17 @@
 /**
  * Service worker: the page without a network, and with threads on hosts that send no headers.
- * It answers for what site.json lists; once another program is at this address, it goes.
+ * It answers for what site.json lists: a file whose hash there is the same since the last visit is
+ * not asked for again. Once another program is at this address, it goes.
  */
 
 const SHELL = "springfield-page";
 const KEPT = "springfield-files"; // download.mjs's
 const OWN = ["", "site.json", "models/model.json"];
 const BIG = /\.(wasm|onnx)$/; // download.mjs keeps them, by hash
+
+/** @typedef {{files: Record<string, string>, headers: Record<string, string>}} Site - hashes by name */
+/** @type {Promise<Site|undefined>|undefined} what is in the cache */
+let listed;
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 
@@ -36,24 +41,28 @@ async function install() {
   await cache.addAll(wanted.map((name) => new Request(name, { cache: "no-cache" })));
 }
 
-/**
- * From the server, or what it said last.
- *
- * @param {Request} request
- */
+/** What the last visit was told. */
+function site() {
+  return (listed ??= caches.match("site.json", { cacheName: SHELL }).then((kept) => kept?.json()));
+}
+
+/** @param {Request} request */
 async function answer(request) {
   if (request.mode === "navigate" && !(await isHere())) return fetch(request);
-  const site = await (await caches.match("site.json", { cacheName: SHELL }))?.json();
+  const { files } = (await site()) ?? {};
   const name = decodeURI(request.url.replace(/[?#].*/, "")).replace(worker.registration.scope, "");
-  if (!site || !(OWN.includes(name) || name in site.files)) return fetch(request);
+  if (!files || !(OWN.includes(name) || name in files)) return fetch(request);
   const cache = await caches.open(SHELL);
+  const kept = await cache.match(request, { ignoreSearch: true });
+  if (kept && (name || "index.html") in files) return isolated(kept);
   try {
     const response = await fetch(request, { cache: "no-cache" });
-    if (response.ok) await cache.put(request, response.clone()).catch(() => {}); // storage full
-    return await isolated(response, cache);
+    if (response.ok && name !== "site.json") {
+      await cache.put(request, response.clone()).catch(() => {}); // storage full
+    }
+    return await isolated(response);
   } catch {
-    const known = await cache.match(request, { ignoreSearch: true });
-    return known ? isolated(known, cache) : Response.error();
+    return kept ? isolated(kept) : Response.error();
   }
 }
 
@@ -62,25 +71,43 @@ async function isHere() {
   try {
     const response = await fetch("site.json", { cache: "no-cache" });
     if (response.status >= 500) return true;
-    const site = await response.json().catch(() => null); // some answer every path with a page
-    if (response.ok && site?.files?.["sw.js"]) return true;
+    const now = await response.clone().json().catch(() => null); // some answer every path with a page
+    if (response.ok && now?.files?.["sw.js"]) {
+      await renew(now, response);
+      return true;
+    }
   } catch {
     return true; // no network
   }
   await Promise.all([SHELL, KEPT].map((name) => caches.delete(name)));
+  listed = undefined;
   await worker.registration.unregister();
   return false;
+}
+
+/**
+ * Forgets the files that have changed.
+ *
+ * @param {Site} now
+ * @param {Response} response - that said so
+ */
+async function renew(now, response) {
+  const before = (await site())?.files ?? {};
+  const cache = await caches.open(SHELL);
+  const changed = Object.keys(before).filter((name) => before[name] !== now.files[name]);
+  if (changed.includes("index.html")) changed.push("./");
+  await Promise.all(changed.map((name) => cache.delete(name, { ignoreSearch: true })));
+  await cache.put("site.json", response);
+  listed = Promise.resolve(now);
 }
 
 /**
  * The answer with the headers that `springfield app` sends.
  *
  * @param {Response} response
- * @param {Cache} cache
  */
-async function isolated(response, cache) {
+async function isolated(response) {
   if (response.headers.has("Cross-Origin-Embedder-Policy") || !response.ok) return response;
-  const site = await (await cache.match("site.json"))?.json();
-  const headers = new Headers({ ...Object.fromEntries(response.headers), ...site?.headers });
+  const headers = new Headers({ ...Object.fromEntries(response.headers), ...(await site())?.headers });
   return new Response(response.body, { status: response.status, headers });
 }

@@ -35,6 +35,7 @@ function part(draw, ...from) {
  * @param {State} state
  */
 export function render(state) {
+  if (!Object.keys(sentences).length) return; // they are coming
   const { answers, asked, current, entries, loading, model, parts, watched } = state;
   const { pictures } = parts;
   const answer = answerTo(state, current);

@@ -1,6 +1,5 @@
 /** Loads the model and runs it, away from the page so that it never freezes. */
 
-import * as classify from "./classify.mjs";
 import { fetchFile, fetchJson } from "./download.mjs";
 import { PageError, part } from "./errors.mjs";
 import { readMetadata } from "./metadata.mjs";
@@ -22,13 +21,14 @@ const RUNTIMES = {
 };
 const MOST_THREADS = 8;
 
-/** What runs models of other tasks. */
-const RUNNERS = { detection: "detect", forecasting: "forecast" };
+/** What runs models of a task; that of most is here by the time they are. */
+const RUNNERS = { classification: "classify", detection: "detect", forecasting: "forecast" };
+part(RUNNERS.classification).catch(() => {});
 
 /** @type {import("onnxruntime-web").InferenceSession|undefined} */
 let session;
 /** @type {Runner} */
-let runner = classify;
+let runner;
 
 /** @type {Record<string, (options: any) => Promise<Model | Question | Outcome>>} */
 const calls = { load, answer: (options) => runner.answer(options) };
@@ -96,10 +96,10 @@ async function start(device, { name, file, form, threads = processors() }) {
   const served = !file;
   const model = served ? serve(name ?? usual, report) : open(file);
   const runtime = fetchFile(binary, site.files[binary], report(binary));
-  const [{ bytes, kept }, wasm] = await Promise.all([model, runtime]);
+  /** @type {Promise<typeof import("onnxruntime-web")>} */
+  const code = import(`./${script}`);
+  const [{ bytes, kept }, wasm, ort] = await Promise.all([model, runtime, code]);
   const { metadata, properties } = readMetadata(bytes);
-  /** @type {typeof import("onnxruntime-web")} */
-  const ort = await import(`./${script}`);
   ort.env.wasm.wasmBinary = wasm.bytes;
   ort.env.wasm.numThreads = threads;
   ort.env.logLevel = "fatal";
@@ -120,8 +120,7 @@ async function start(device, { name, file, form, threads = processors() }) {
   } finally {
     postMessage({ starting: false });
   }
-  const { task } = metadata;
-  runner = task === "classification" ? classify : await part(RUNNERS[task]);
+  runner = await part(RUNNERS[metadata.task]);
   const opened = await runner.open(ort, session, { metadata, properties, form });
   if ("asks" in opened) return opened;
   return {

@@ -20,6 +20,7 @@ class Handler(BaseHTTPRequestHandler):
     """What both servers do with every request, before they answer it."""
 
     protocol_version, timeout = "HTTP/1.1", SECONDS
+    disable_nagle_algorithm = True  # or a body waits 40 ms until its headers are acknowledged
     default_request_version = "HTTP/1.0"  # or an answer to what is no HTTP has no status
 
     def parse_request(self) -> bool:
