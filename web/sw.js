@@ -35,10 +35,10 @@ async function install() {
   const cache = await caches.open(SHELL);
   const response = await fetch("site.json", { cache: "no-cache" });
   const { files } = await response.clone().json();
-  await cache.put("site.json", response);
   const names = Object.keys(files).filter((name) => !BIG.test(name) && name !== "sw.js");
   const wanted = ["./", "models/model.json", ...names];
   await cache.addAll(wanted.map((name) => new Request(name, { cache: "no-cache" })));
+  await cache.put("site.json", response); // last: by it they are known
 }
 
 /** What the last visit was told. */
