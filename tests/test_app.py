@@ -983,6 +983,7 @@ def test_the_keyboard_is_enough(page: Page) -> None:
     expect(page.locator("#classes label")).to_have_count(1)
 
 
+@pytest.mark.alone
 def test_the_page_stays_responsive_while_pictures_are_looked_at(page: Page, tmp_path: Path) -> None:
     note_long_tasks(page)
     files = [tmp_path / f"{number}.jpg" for number in range(4)]
