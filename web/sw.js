@@ -1,7 +1,7 @@
 /**
  * Service worker: the page without a network, and with threads on hosts that send no headers.
- * It answers for what site.json lists: a file whose hash there is the same since the last visit is
- * not asked for again. Once another program is at this address, it goes.
+ * It answers for what site.json lists: what is kept and has the hash that is said there is not asked
+ * for again. Once another program is at this address, it goes.
  */
 
 const SHELL = "springfield-page";
@@ -35,13 +35,13 @@ async function install() {
   const cache = await caches.open(SHELL);
   const response = await fetch("site.json", { cache: "no-cache" });
   const { files } = await response.clone().json();
+  await cache.put("site.json", response);
   const names = Object.keys(files).filter((name) => !BIG.test(name) && name !== "sw.js");
   const wanted = ["./", "models/model.json", ...names];
   await cache.addAll(wanted.map((name) => new Request(name, { cache: "no-cache" })));
-  await cache.put("site.json", response); // last: by it they are known
 }
 
-/** What the last visit was told. */
+/** What this visit was told. */
 function site() {
   return (listed ??= caches.match("site.json", { cacheName: SHELL }).then((kept) => kept?.json()));
 }
@@ -54,12 +54,10 @@ async function answer(request) {
   if (!files || !(OWN.includes(name) || name in files)) return fetch(request);
   const cache = await caches.open(SHELL);
   const kept = await cache.match(request, { ignoreSearch: true });
-  if (kept && (name || "index.html") in files) return isolated(kept);
+  if (kept && (await matches(kept.clone(), files[name || "index.html"]))) return isolated(kept);
   try {
     const response = await fetch(request, { cache: "no-cache" });
-    if (response.ok && name !== "site.json") {
-      await cache.put(request, response.clone()).catch(() => {}); // storage full
-    }
+    if (response.ok) await cache.put(request, response.clone()).catch(() => {}); // storage full
     return await isolated(response);
   } catch {
     return kept ? isolated(kept) : Response.error();
@@ -71,9 +69,9 @@ async function isHere() {
   try {
     const response = await fetch("site.json", { cache: "no-cache" });
     if (response.status >= 500) return true;
-    const now = await response.clone().json().catch(() => null); // some answer every path with a page
+    const now = await response.json().catch(() => null); // some answer every path with a page
     if (response.ok && now?.files?.["sw.js"]) {
-      await renew(now, response);
+      listed = Promise.resolve(now);
       return true;
     }
   } catch {
@@ -86,19 +84,16 @@ async function isHere() {
 }
 
 /**
- * Forgets the files that have changed.
+ * Whether a file is the one that is listed: some hosts change a page, or are late with a new one.
+ * As in download.mjs, which a service worker that is no module cannot import.
  *
- * @param {Site} now
- * @param {Response} response - that said so
+ * @param {Response} response
+ * @param {string|undefined} sha256
  */
-async function renew(now, response) {
-  const before = (await site())?.files ?? {};
-  const cache = await caches.open(SHELL);
-  const changed = Object.keys(before).filter((name) => before[name] !== now.files[name]);
-  if (changed.includes("index.html")) changed.push("./");
-  await Promise.all(changed.map((name) => cache.delete(name, { ignoreSearch: true })));
-  await cache.put("site.json", response);
-  listed = Promise.resolve(now);
+async function matches(response, sha256) {
+  if (!sha256) return false;
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await response.arrayBuffer()));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("") === sha256;
 }
 
 /**
