@@ -390,16 +390,25 @@ def test_a_csv_is_read_as_python_reads_it(forecasting: Page) -> None:
             read_table(content, "s.csv", DAYS)
         with pytest.raises(Exception, match="error"):
             read(forecasting, content, DAYS)
-    form = Columns("day", "value", "D", 7, 7, "%d.%m.%Y %H:%M")
-    content = b"day;value\n05.01.2024 00:00;1\n7.1.2024 00:00;2,5\n32.01.2024 00:00;3\n"
-    assert read(forecasting, content, form) == python_reads(content, form)
+    for written, how in {
+        "%d.%m.%Y %H:%M": ("05.01.2024 00:00", "7.1.2024 00:00", "32.01.2024 00:00"),
+        "%m/%d/%y %I:%M %p": ("1/5/24 12:30 AM", "01/07/24 12:30 am", "1/8/24 13:30 AM"),
+        "%b %d %Y %I%p": ("Jan 5 2024 12PM", "jan 7 2024 12pm", "Jan 8 2024 0PM"),
+        "%Y%m%d %H:%M:%S.%f": ("20240105 00:00:01.5", "20240107 00:00:01.500", "20240108"),
+    }.items():
+        form = Columns("day", "value", "D", 7, 7, written)
+        lines = (f"{time};{value}" for time, value in zip(how, ("1", "2,5", "3"), strict=True))
+        content = "\n".join(["day;value", *lines]).encode()
+        found = read(forecasting, content, form)
+        assert found == python_reads(content, form), written
+        assert found[1] == [1, None, 2.5]
 
 
-@pytest.mark.parametrize("first", ["2024-01-31T06:30", "2023-11-01", "2024-02-29"])
+@pytest.mark.parametrize("first", ["2024-01-31T06:30", "2023-11-01", "2024-02-29", "2024-03-02"])
 def test_steps_are_those_of_pandas(forecasting: Page, first: str) -> None:
     frequencies = [
-        "s", "15min", "h", "6h", "D", "2D", "W", "W-WED", "2W", "MS", "ME", "3MS", "QS", "QE",
-        "QS-FEB", "YS", "YE", "YE-JUN",
+        "s", "15min", "h", "6h", "D", "2D", "B", "3B", "W", "W-WED", "2W", "MS", "ME", "3MS", "QS",
+        "QE", "QS-FEB", "YS", "YE", "YE-JUN",
     ]  # fmt: skip
     start = pd.Timestamp(first)
     found = forecasting.evaluate(
@@ -471,11 +480,11 @@ def test_a_damaged_forecaster_is_told(detecting: Page, series: Path, tmp_path: P
         expect(detecting.locator("#message p")).to_contain_text(sentence, timeout=PATIENCE)
         expect(detecting.locator("#model-summary")).to_contain_text("3 classes")
         detecting.locator("#dismiss").click()
-    rewrite(path, columns=json.dumps({**vars(DAYS), "frequency": "B"}))
+    rewrite(path, columns=json.dumps({**vars(DAYS), "frequency": "BME"}))
     detecting.set_input_files("#model-file", path)
     expect(detecting.locator("#model-summary")).to_contain_text("7 steps ahead")
     ask(detecting, upload("a.csv", TABLE))
-    expect(detecting.locator("#sure")).to_contain_text("This page knows no steps of “B”.")
+    expect(detecting.locator("#sure")).to_contain_text("This page knows no steps of “BME”.")
 
 
 def test_a_classifier_loads_nothing_of_other_tasks(browser: Browser, tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ from PIL import Image, ImageDraw
 from pydantic import TypeAdapter
 
 from springfield import pipeline
-from springfield.images.reading.boxes import BoxLayout, OtherScale, Side, carried, read_labels
-from springfield.images.reading.labels import Box, Corners
+from springfield.images.reading.boxes import BoxLayout, OtherScale, Side, read_labels
+from springfield.images.reading.labels import Box, Corners, carried
 from springfield.images.store import ImageStore
 from springfield.machine.errors import UserError
 from springfield.machine.paths import Paths
@@ -131,7 +131,7 @@ ODD_COCO: Odd = {
     "partly_outside": ({"bbox": [-20, 15, 40, 99]}, [["cat", 0.0, 7.5, 10.0, 30.0]]),
     "no_area": ({"bbox": [20, 15, 0, 30]}, "it has no area"),
     "outside": ({"bbox": [90, 15, 20, 30]}, "it is outside of the picture"),
-    "a_hair": ({"bbox": [20, 15, 0.001, 30]}, "nothing is left of it"),
+    "a_hair": ({"bbox": [20, 15, 0.001, 30]}, "less than a pixel is left of it"),
     "nan": ({"bbox": [20, 15, math.nan, 30]}, "not all of its numbers are finite"),
     "infinite": ({"bbox": [20, 15, math.inf, 30]}, "not all of its numbers are finite"),
     "overflow": ({"bbox": [10**400, 15, 40, 30]}, "is no number"),
@@ -281,6 +281,10 @@ YOLO_LABEL = {"a.txt": b"0 0.5 0.5 0.5 0.5"}
         ({"boxes.json": GOOD_COCO}, BoxLayout("coco", [Side("jpg$")]), "no label belongs to"),
         ({"boxes.json": GOOD_COCO}, BoxLayout("any", [Side("")], "xml$"), "no label file"),
         (YOLO_LABEL, ANY, "no file has their names: add classes.txt"),
+        ({**YOLO_LABEL, "classes.txt": b"a\n\nb"}, ANY, "classes.txt: no names.*line 2 is blank"),
+        ({**YOLO_LABEL, "data.yaml": b"names: [no, yes]"}, ANY, "to YAML, yes, no, on and off"),
+        ({"a.xml": voc("", "annotations")}, ANY, "no label file"),
+        ({"b.xml": voc("", "annotation2") + voc("")}, BoxLayout("voc", [Side("")]), "no XML of"),
         ({**YOLO_LABEL, "classes.txt": b"\xff"}, ANY, "classes.txt: no names.*not UTF-8"),
         ({**YOLO_LABEL, "classes.txt": b"\n"}, ANY, "no file has their names"),
         ({**YOLO_LABEL, "data.yaml": b"names: {0: a, 2: b}"}, ANY, "are not 0, 1, 2"),
@@ -365,6 +369,65 @@ def test_the_same_picture_twice_is_used_once(tmp_path: Path) -> None:
     found, report = prepared(tmp_path)
     assert list(found) == ["0.png"]
     assert [len(report[kind]) for kind in ("duplicates", "conflicts")] == [1, 1]
+    assert "1 pictures are there again with other boxes" in report["notes"][0]
+
+
+def test_a_copy_without_boxes_makes_no_background_of_a_picture(tmp_path: Path) -> None:
+    bad, good = ("cat", [9, 9, 0, 9]), ("cat", [20, 15, 40, 30])
+    boxes = {"0.png": [], "1.png": [bad, good], "2.png": [bad, good]}
+    files = {name: drawn(7) for name in boxes}
+    put(tmp_path / "data/raw", {**files, "boxes.json": coco(boxes)})
+    found, report = prepared(tmp_path)
+    assert found == {"1.png": [HALF]}
+    assert [one["source"] for one in report["conflicts"]] == ["set.zip!0.png"]
+    assert [one["source"] for one in report["duplicates"]] == ["set.zip!2.png"]
+    assert [one["source"] for one in report["left_out"]] == ["set.zip!boxes.json, annotation 4"]
+
+
+def test_a_label_file_that_cannot_be_read_makes_no_background(tmp_path: Path) -> None:
+    label = b"0 0.5 0.5 0.5 0.5"
+    files = {"a.png": drawn(1), "a.txt": label, "b.png": drawn(2), "b.txt": label + b" "}
+    archive = put(tmp_path / "data/raw", {**files, "classes.txt": b"cat"})
+    archive.write_bytes(archive.read_bytes().replace(label + b" ", label + b"\t"))  # bad CRC
+    found, report = prepared(tmp_path)
+    assert found == {"a.png": [HALF]}
+    (refused,) = report["refused"]
+    assert refused["source"] == "set.zip!b.png"
+    assert "damaged in the archive" in refused["reason"]
+
+
+@pytest.mark.parametrize("name", ["classes.txt", "boxes.json"])
+def test_a_label_file_of_many_that_cannot_be_read_is_told(name: str, tmp_path: Path) -> None:
+    whole = {**YOLO_LABEL, "classes.txt": b"cat"} if name == "classes.txt" else {name: GOOD_COCO}
+    archive = put(tmp_path, {"a.png": drawn(1), **whole})
+    archive.write_bytes(archive.read_bytes().replace(b"cat", b"cow"))
+    with pytest.raises(UserError, match=rf"{name}: damaged in the archive"):
+        read_labels([archive], ANY)
+
+
+def test_names_that_look_like_something_else(tmp_path: Path) -> None:
+    """A mark of sources, the first bytes of a picture, another way to write an accent."""
+    label = b"0 0.5 0.5 0.5 0.5"
+    files = {"a!b.png": drawn(1), "a!b.txt": label, "b.png": drawn(2), "classes.txt": b"BMW\n"}
+    found = read_labels([put(tmp_path, files)], ANY)
+    ((source, (labels, _)),) = found.pictures.items()
+    assert (source, labels.boxes[0].name) == ("set.zip!a!b.png", "BMW")
+    boxes = coco({"\u00e9.png": [("cat", [20, 15, 40, 30])]})
+    files = {"e\u0301.png": drawn(1), "boxes.json": boxes}
+    assert len(read_labels([put(tmp_path, files)], ANY).pictures) == 1
+    with pytest.raises(UserError, match="'!' in the name of an archive; rename it"):
+        read_labels([put(tmp_path, files, "Wow!.zip")], ANY)
+
+
+def test_labels_are_of_the_pictures_in_their_own_archive(tmp_path: Path) -> None:
+    for number in (1, 2):
+        label = f"0 0.5 0.5 0.5 0.{number}".encode()
+        files = {"images/1.png": drawn(number), "labels/1.txt": label, "classes.txt": b"cat"}
+        put(tmp_path, files, f"p{number}.zip")
+    found = read_labels(sorted(tmp_path.iterdir()), ANY).pictures
+    assert {source: labels.source for source, (labels, _) in found.items()} == {
+        f"p{n}.zip!images/1.png": f"p{n}.zip!labels/1.txt" for n in (1, 2)
+    }
 
 
 def test_frames_of_another_scale_are_left_out_and_said(
@@ -463,7 +526,8 @@ def test_no_box_is_lost_from_a_file_to_the_prepared_picture_and_back(
         hundredth = 0.01 * max(1, HEIGHT / side)
         kept = carried_or_not(next(of_file), (WIDTH, HEIGHT), size, shares=labels.shares)
         if kept is None:
-            thin = min(x2 - x1, y2 - y1) < 2 * hundredth
+            pixel = max(WIDTH / size[0], HEIGHT / size[1])
+            thin = min(x2 - x1, y2 - y1) < pixel + 2 * hundredth
             assert thin or not all(map(math.isfinite, corners))
         else:
             back = np.array(kept) * ((WIDTH / size[0], HEIGHT / size[1]) * 2)

@@ -217,7 +217,7 @@ def test_excluded_frames_are_not_learnt_from_and_stay_on_val_and_test(
     stage.split(chosen, 1, paths, excluded)
     told = capsys.readouterr().err
     assert "\n3 frames excluded from train: see data.exclude in params.yaml; 1 of val and 2" in told
-    assert "\ndata.exclude: 1 of 7 entries match none of the frames that are split" in told
+    assert "\ndata.exclude: 1 of 7 entries match no frame of the data, the first: 000" in told
     found = {"train": 3, "val": 1, "test": 2, "unknown": 1}
     assert report_of(tmp_path)["excluded"] == found
     after = pd.read_csv(paths.split, dtype=str).set_index("id")
@@ -261,6 +261,10 @@ def test_some_classes_of_a_set_keep_its_official_split(tmp_path: Path) -> None:
     assert [row["class"] for row in report_of(tmp_path)["classes"]] == classes
     split_in(paths, replace(some, strategy=Strategy.grouped), 1, tmp_path)
     assert len(read_split(paths.index, paths.split)[1]["official_test"].ids) == 20
+    index = pd.read_csv(paths.index)  # beavers are of the data, if on no side
+    beaver = index.loc[index["class"] == "beaver", "sha256"].iloc[0]
+    stage.split(some, 1, paths, [Excluded(beaver, "an otter")])
+    assert report_of(tmp_path)["excluded"] == {"train": 0, "val": 0, "test": 0, "unknown": 0}
 
 
 def test_classes_that_a_set_has_not_are_named_with_near_ones(sample: Paths, tmp_path: Path) -> None:
@@ -660,6 +664,8 @@ def test_a_wrong_argument_of_a_transform_is_an_error() -> None:
         Augmentation([{"name": "Affine", "sheer": 3}], 32)
     with pytest.raises(UserError, match="no transform 'Afine'"):
         Augmentation([{"name": "Afine"}], 32)
+    with pytest.raises(UserError, match="augment: a transform gives float32 in place of pictures"):
+        Augmentation([*CROP, {"name": "Normalize"}], 32)
 
 
 def epochs_of(prepared: Paths, image_id: str, workers: int, epochs: list[int]) -> np.ndarray:

@@ -68,18 +68,20 @@ def test_what_hides_what_is_as_torchvision_says(seed: int) -> None:
         assert (~hidden).nonzero()[:, 0].tolist() == kept.sort().values.tolist()
 
 
-def test_boxes_of_one_thing_are_given_as_their_mean() -> None:
-    """By their scores; one of another class, or elsewhere, stays what it is."""
+@pytest.mark.parametrize("mixed", [False, True])
+def test_boxes_of_one_thing_are_given_as_their_mean(*, mixed: bool) -> None:
+    """By their scores; one of another class, or elsewhere, stays what it is, in any precision."""
     model = detector(size=128)
-    boxes = [[0, 0, 60, 60], [0, 0, 66, 60], [80, 80, 120, 120], [0, 0, 60, 66]]
+    boxes = [[0, 0, 60, 60], [0, 0, 66, 60], [80.3, 80.3, 120.7, 120.7], [0, 0, 60, 66]]
     places = model.places(torch.zeros(1, 3, 128, 128))
     sure = torch.tensor([0.9, 0.6, 0.5, 0.4])
     logits = torch.full((1, 4, 3), -50.0)
     logits[0, range(4), [0, 0, 0, 1]] = sure.logit()
     perfect = torch.full((1, 4), 50.0)
-    found = model.best(
-        places._replace(logits=logits, boxes=torch.tensor([boxes]) * 1.0, quality=perfect)
-    )
+    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        found = model.best(
+            places._replace(logits=logits, boxes=torch.tensor([boxes]) * 1.0, quality=perfect)
+        )
     votes = sure[:2] ** (1 - QUALITY)
     right = float((votes * torch.tensor([60, 66])).sum() / votes.sum())
     assert found.boxes[0, :3].tolist() == [

@@ -5,10 +5,10 @@ import io
 import shutil
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright
+from playwright.sync_api import Browser, Page, Playwright, expect
 
 from . import test_app, test_app_tasks
-from .test_app import AXE, address, context, folder, page, playwright
+from .test_app import AXE, PATIENCE, address, context, folder, page, playwright
 from .test_app_tasks import boxes, boxes_address, detecting, forecasting, series, series_address
 
 __all__ = [  # fixtures
@@ -53,6 +53,7 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read what the page saves as CSV: Playwright is not told when Firefox saves a blob."""
 
     def answers(page: Page) -> list[dict[str, str]]:
+        expect(page.locator("#csv")).to_be_enabled(timeout=PATIENCE)
         return list(csv.DictReader(io.StringIO(page.evaluate(SAVE), newline="")))
 
     monkeypatch.setattr(test_app, "answers", answers)

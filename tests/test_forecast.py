@@ -25,6 +25,7 @@ from springfield.machine.paths import Paths
 from springfield.series.dataset import read_split
 from springfield.series.drawing.plots import forecast as draw
 from springfield.series.reading.table import Columns, read_table
+from springfield.series.store import read_series
 from springfield.serving.predict import open_model
 from springfield.stages.forecasting.network import Architecture, Calibrated, Forecaster
 from springfield.stages.forecasting.scores import SIMPLE, simple_forecasts
@@ -77,6 +78,10 @@ READ: dict[str, tuple[bytes, str]] = {
     "in no order": (text(WEEKS.iloc[::-1]), "times go back 29 times: lines were sorted"),
     "a line twice": (text(pd.concat([WEEKS, WEEKS[3:4]])), "1 lines repeat a time"),
     "midnights": (text(WEEKS.assign(day=WEEKS["day"] + "T00:00:00")), ""),
+    "a zone in hours": (
+        text(WEEKS.assign(day=WEEKS["day"] + " 05:00:00+05")),
+        "times have the zones +05: they are told in UTC",
+    ),
     "UTC": (text(WEEKS.assign(day=WEEKS["day"] + "T00:00:00Z")), ""),
     "two zones": (
         text(WEEKS.assign(day=WEEKS["day"] + ["T00:00+00:00", "T02:00+02:00"] * 15)),
@@ -120,7 +125,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "some with a zone": (changed(4, "day", "2024-01-05T00:00:00Z"), "a time without a zone"),
     "another frequency": (
         text(WEEKS.assign(day=pd.date_range("2024-01-01T05", periods=30, freq="7h").astype(str))),
-        "most times are not at data.layout.frequency=D",
+        "most times are not at data.layout.frequency=D, such as .*; .* looks like 7h",
     ),
 }  # fmt: skip
 
@@ -143,12 +148,44 @@ def test_what_is_no_series_is_refused_in_a_line(what: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_a_frequency_that_pandas_does_not_know() -> None:
-    with pytest.raises(UserError, match="pandas knows no 'daily'; such as h, D, W, MS"):
-        read_table(text(WEEKS), "s.csv", Columns("day", "value", "daily", 7, 7))
+@pytest.mark.parametrize("frequency", ["daily", "0D"])
+def test_a_frequency_that_pandas_does_not_know(frequency: str) -> None:
+    with pytest.raises(UserError, match=f"pandas knows no '{frequency}'; such as h, D, W, MS"):
+        read_table(text(WEEKS), "s.csv", Columns("day", "value", frequency, 7, 7))
 
 
-FILLED = "1 missing values are interpolated, the first at 2024-01-05 00:00:00"
+@pytest.mark.parametrize("frequency", ["15min", "B", "W-WED", "MS", "QS-FEB", "YS", "10YE"])
+def test_every_frequency_of_pandas_is_known(frequency: str) -> None:
+    times = pd.date_range("1950-01-01", periods=20, freq=frequency)
+    table = pd.DataFrame({"day": times.astype(str), "value": range(20)}).drop(index=[5, 11])
+    found = read_table(text(table), "s.csv", Columns("day", "value", frequency, 7, 7))
+    assert found.series.index.equals(times)
+    assert found.series.isna().to_numpy().nonzero()[0].tolist() == [5, 11]
+
+
+@pytest.mark.parametrize(
+    ("frequency", "message"),
+    [("s", r"s\.csv: more than a million steps"), ("100ms", "no step is shorter than a second")],
+)
+def test_a_step_that_is_far_too_short_is_told(frequency: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_table(text(WEEKS), "s.csv", Columns("day", "value", frequency, 7, 7))
+
+
+@pytest.mark.parametrize("form", ["%H:%M %d-%m-%Y", "%d.%m.%Y-%H:%M"])
+def test_a_date_is_no_zone(form: str) -> None:
+    table = WEEKS.assign(day=pd.to_datetime(WEEKS["day"]).dt.strftime(form))
+    found = read_table(text(table), "s.csv", replace(DAYS, time_format=form))
+    assert not found.notes
+    assert found.series.to_numpy() == pytest.approx(WEEKS["value"].to_numpy())
+
+
+def test_a_form_of_times_that_nobody_knows() -> None:
+    with pytest.raises(UserError, match=r"data\.layout\.time_format=%D: 'D' is a bad directive"):
+        read_table(text(WEEKS), "s.csv", replace(DAYS, time_format="%D"))
+
+
+FILLED = "1 missing values are filled with the one before, the first at 2024-01-05 00:00:00"
 PREPARED: dict[str, tuple[bytes, tuple[str, ...], str]] = {
     "a gap": (text(WEEKS.drop(index=4)), (), FILLED),
     "no number": (changed(4, "value", "n/a"), (), FILLED),
@@ -175,6 +212,37 @@ def test_a_hole_is_filled_and_told(what: str, tmp_path: Path) -> None:
     assert report["filled"] == 1
     assert any(note in told for told in report["notes"])
     assert "1 values were missing" in paths.data_page.read_text()
+    assert read_series(paths.series)["value"].iloc[4] == np.float32(WEEKS["value"][3])
+
+
+def test_a_series_ends_with_its_last_value(tmp_path: Path) -> None:
+    """What nobody measured yet is no part of it, and nothing to be scored by."""
+    table = WEEKS.astype(str)
+    table.loc[[0, 27, 28, 29], "value"] = ""
+    paths = run(tmp_path, table, "download", "prepare")
+    report = json.loads(paths.data_report.read_text())
+    assert (report["values"], report["filled"]) == (26, 0)
+    assert "the first or last 4 times have no value and are left out" in report["notes"]
+    assert read_series(paths.series).index[-1] == pd.Timestamp("2024-01-27")
+
+
+def test_a_short_series_is_scored_without_holt_winters(tmp_path: Path) -> None:
+    """Which needs two seasons before the test."""
+    paths = run(
+        tmp_path,
+        week(110),
+        overrides=(
+            "data.layout.season=28", "data.layout.horizon=2", "model.input_size=28",
+            "split.val=0.1", "split.test=0.5", "train.epochs=1",
+        ),
+    )  # fmt: skip
+    simple = json.loads(paths.metrics.read_text())["baseline"]
+    assert {name.removesuffix("_rmse") for name in simple if name.endswith("_rmse")} == {
+        "last_value", "last_value_mean", "seasonal_naive", "seasonal_naive_mean",
+    }  # fmt: skip
+    card = paths.card.read_text()
+    assert "| seasonal naive |" in card
+    assert "Holt-Winters" not in card
 
 
 @pytest.mark.parametrize(
@@ -183,6 +251,10 @@ def test_a_hole_is_filled_and_told(what: str, tmp_path: Path) -> None:
         (
             WEEKS.drop(index=range(4, 12)),
             "8 of 30 values are missing, more than prepare.max_filled",
+        ),
+        (
+            WEEKS.assign(day=pd.date_range("2024-01-01", periods=30, freq="MS").astype(str)),
+            "values are missing, .* allows; the first: .*; their frequency looks like MS",
         ),
         (WEEKS.assign(value="warm"), "30 of 30 lines cannot be used.* line 2: no number: 'warm'"),
         (WEEKS.assign(value=""), "the column 'value' has no numbers"),
@@ -202,6 +274,8 @@ def test_too_little_of_a_series_is_refused(
     [
         (("split.test=0.7",), "train has .* values and needs"),
         (("split.val=0.01",), "val has .* values and needs 7"),
+        (("split.val=0.5", "split.test=0.499"), "nothing for train .* make .* smaller"),
+        (("model.options.hidden=[0]",), "model.options: "),
         (("model.input_size=300",), "train has .* values and needs 307"),
         (("model.input_size=5",), "less than a season of 7"),
         (("model.backbone=gru",), "no 'gru'; there is: lstm"),
@@ -289,6 +363,30 @@ def test_midnight_is_written_where_others_have_an_hour(
     say(replace(opened, metadata=metadata), [tmp_path / "series.csv"], None, as_json=False)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines[3:5]] == shown
+
+
+def test_large_values_are_told_apart(
+    forecast: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By as many digits as the intervals are narrow."""
+    table = week(60)
+    table["value"] += 100_000
+    (tmp_path / "pressure.csv").write_text(table.to_csv(index=False))
+    say(open_model(forecast.onnx), [tmp_path / "pressure.csv"], None, as_json=False)
+    lines = capsys.readouterr().out.splitlines()[3:10]
+    assert len(lines) == 7
+    assert all(re.search(r" 10\d{4}\.\d\d to 10\d{4}\.\d\d ", line) for line in lines)
+
+
+def test_a_plot_goes_to_a_folder_that_is_there(forecast: Paths, tmp_path: Path) -> None:
+    file, opened = tmp_path / "series.csv", open_model(forecast.onnx)
+    file.write_text(week(60).to_csv(index=False))
+    with pytest.raises(UserError, match=r"--plot: there is no folder .*out$"):
+        say(opened, [file], tmp_path / "out/next.png", as_json=False)
+    with pytest.raises(UserError, match=r"--plot writes \.png, \.svg, \.pdf, not next\.txt"):
+        say(opened, [file], tmp_path / "next.txt", as_json=False)
+    say(opened, [file], tmp_path / "next.svg", as_json=False)
+    assert "<svg" in (tmp_path / "next.svg").read_text()
 
 
 def test_of_one_forecast_nobody_knows_how_sure_its_score_is(tmp_path: Path) -> None:

@@ -173,11 +173,13 @@ def test_wrong_uses_get_one_line(done: Project, tmp_path: Path, pictures: Path) 
         (("predict", str(empty)), "has no pictures"),
         (("predict", picture, "--model", "nothing.onnx"), "nothing.onnx does not exist"),
         (("explain", picture, "--class", "nobody"), "no class 'nobody'"),
+        (("explain", "hommer.jpg"), "hommer.jpg does not exist"),
         (("pull",), "set MLFLOW_TRACKING_URI=http"),
     ):
         lines = done.springfield(*arguments, status=1).strip().splitlines()
         assert len(lines) == 1
         assert told in lines[0]
+        assert "run the stages before this" not in lines[0]
 
 
 def test_what_decides_is_where_hiding_it_changes_most() -> None:

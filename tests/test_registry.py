@@ -91,6 +91,35 @@ def test_any_folder_can_hold_a_store(
     assert [path.name for path in above.iterdir()] == ["project"]
 
 
+def test_a_relative_store_is_that_of_the_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also from the temporary folders in which DVC runs experiments."""
+    root, workspace = tmp_path / "root", tmp_path / "root/.dvc/tmp/exps/one"
+    workspace.mkdir(parents=True)
+    monkeypatch.chdir(workspace)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.db")
+    with open_run(root, "any", None, {}, {}):
+        pass
+    assert (root / "runs.db").is_file()
+    assert not list(workspace.iterdir())
+
+
+def test_an_experiment_that_was_deleted_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with open_run(tmp_path, "any", None, {}, {}) as first:
+        pass
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    client.delete_experiment(client.get_run(first).info.experiment_id)
+    with open_run(tmp_path, "any", None, {}, {}) as second:
+        pass
+    assert "experiment 'any' was deleted: restored" in capsys.readouterr().err
+    assert client.get_run(first).info.experiment_id == client.get_run(second).info.experiment_id
+
+
 def dripping_server() -> str:
     """The address of one that sends a byte now and then, for ever."""
     listening = socket.create_server(("127.0.0.1", 0))
@@ -169,6 +198,17 @@ def test_another_is_refused_unless_forced(store: str, right: int, frames: int, t
     with pytest.raises(UserError, match=told):
         promote(store, "drawn", ONNX, force=False)
     assert champion(store) == old
+    promote(store, "drawn", ONNX, force=True)
+    assert champion(store) == new
+
+
+def test_a_champion_whose_run_tells_nothing_is_replaced_by_force(store: str) -> None:
+    old = version(store, 30, "champion")
+    new = version(store, 5)
+    client = MlflowClient(store)
+    client.delete_tag(str(client.get_model_version(NAME, str(old)).run_id), PRIMARY)
+    with pytest.raises(UserError, match="'springfield promote --force' replaces this champion"):
+        promote(store, "drawn", ONNX, force=False)
     promote(store, "drawn", ONNX, force=True)
     assert champion(store) == new
 

@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from pickle import PicklingError
 from zipfile import ZipFile
 
 import psutil
@@ -324,7 +325,7 @@ def test_out_of_memory_says_what_to_do(finished: Project) -> None:
     finished.springfield("compose", "train.batch_size=4000", "model.input_size=224")
     limited = f"ulimit -v 9000000; exec {sys.executable} -m springfield train"
     result = finished.run("bash", "-c", limited, status=1)
-    assert "error: out of memory with train.batch_size=4000" in result.stderr
+    assert "error: out of memory with 4000 frames at once" in result.stderr
     assert "train.accumulate=2" in result.stderr
 
 
@@ -449,6 +450,16 @@ def test_little_shared_memory_means_fewer_loader_processes(
     assert f"loader processes: {workers} instead of 3; /dev/shm has" in result.stderr
     assert "--shm-size" in result.stderr
     assert finished.metrics()["epoch"].to_list() == [0, 1, 2]
+
+
+def test_a_best_epoch_that_cannot_be_written_is_told_by_its_cause(tmp_path: Path) -> None:
+    """Not by the link to it, which cannot be made then."""
+    writer = Checkpoints()
+    for name in ("best-0.ckpt", "last-0.ckpt"):
+        writer.save_checkpoint({"cannot be written": lambda: None}, tmp_path / name)
+    with pytest.raises((AttributeError, PicklingError), match="pickle"):
+        writer.save_checkpoint({}, tmp_path / "last-1.ckpt")
+    writer.teardown()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")

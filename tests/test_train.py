@@ -31,10 +31,12 @@ from springfield.files import RemoteFile
 from springfield.images.store import write_images
 from springfield.learning import fit, precision
 from springfield.learning.checkpoint import save_checkpoint, trained_in
+from springfield.learning.history import History
 from springfield.learning.selection import is_better
-from springfield.machine.errors import UserError
+from springfield.machine.errors import UserError, explained
 from springfield.machine.hardware import Machine
 from springfield.machine.paths import Paths
+from springfield.sampling.batches import Batches
 from springfield.sources.mirror import fetched
 from springfield.stages.classification.network import (
     Architecture,
@@ -581,6 +583,35 @@ def test_gpus_share_the_cores_that_may_be_used(
     assert fit._part(cast("pl.Trainer", trainer), train, machine).workers == workers
 
 
+def test_scores_of_epochs_are_of_the_same_samples_with_any_number_of_processes() -> None:
+    """A training may go on with others; five frames of val, in batches of two."""
+    history, scores = History(2), torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5])
+    for world in (1, 2):
+        history.order = Batches(5, 2, world=world).of_all()
+        rows = torch.tensor(history.order)
+        padded = torch.cat([scores, torch.tensor([torch.nan])])
+        learner = SimpleNamespace(scores=padded[rows])
+        trainer = SimpleNamespace(callback_metrics={}, current_epoch=world)
+        history.on_train_start(cast("pl.Trainer", trainer), cast("pl.LightningModule", learner))
+        history.on_train_epoch_end(cast("pl.Trainer", trainer), cast("pl.LightningModule", learner))
+    assert [found.tolist() for found in history.scores] == 2 * [scores.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "accumulate", "advice"),
+    [
+        (32, 2, "16 frames at once; train.accumulate=4 takes"),
+        (30, 2, "15 frames at once; train.accumulate=3 takes"),
+        (4, 4, "1 frames at once; take a smaller model.input_size"),
+    ],
+)
+def test_out_of_memory_advises_what_can_be_done(
+    batch_size: int, accumulate: int, advice: str
+) -> None:
+    with pytest.raises(UserError, match=advice), explained(batch_size, accumulate):
+        raise MemoryError
+
+
 @pytest.mark.filterwarnings("ignore:.*LeafSpec")
 def test_cudnn_may_try_what_is_the_fastest(
     finished: Project, monkeypatch: pytest.MonkeyPatch
@@ -715,7 +746,7 @@ def test_every_experiment_trains(finished: Project, experiment: Path) -> None:
         (("train.batch_size=1",), "batch norm cannot learn; take 2 or"),
         (("train.batch_size=8", "train.accumulate=8"), "or a smaller train.accumulate"),
         (("hardware.devices=[0,1]",), "hardware or train.precision: "),
-        (("train.limit_batches=0.01",), "train.limit_batches=0.01 of 7 batches is none"),
+        (("train.limit_batches=0.01",), "=0.01 of 7 batches is none; take at least 0.143"),
     ],
 )
 def test_params_that_cannot_be_trained_with_are_refused(

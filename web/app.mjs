@@ -6,7 +6,7 @@ import { PageError, part } from "./errors.mjs";
 import { filesOf, isPicture } from "./files.mjs";
 import { language, setLanguage, t, useLanguage } from "./i18n.mjs";
 import { entryAt } from "./list.mjs";
-import { isOther, load, partsOf } from "./model.mjs";
+import { chosen, isOther, load, partsOf } from "./model.mjs";
 import { another, findSite, sampleFile, some } from "./random.mjs";
 import * as states from "./state.mjs";
 import { act, set, state, tell } from "./store.mjs";
@@ -20,13 +20,18 @@ const FARTHEST = 0.9;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 function undo() {
+  if (state.coming && state.undoable) {
+    state.coming.close();
+    set({ coming: null, loading: null, message: null });
+    return work();
+  }
   const before = state.past.at(-1);
   if (before) goBack(before, state.past.slice(0, -1));
 }
 
 function reset() {
   goBack(states.nothingDone(), []);
-  set({ filter: "", step: states.STEP, told: [] });
+  set({ filter: "", step: states.STEP, told: [], answers: new Map() });
   $("filter").value = "";
 }
 
@@ -35,7 +40,8 @@ function reset() {
  * @param {Done[]} past
  */
 function goBack({ wanted, ...before }, past) {
-  const asked = state.asked.filter((entry) => before.entries.includes(entry));
+  const { answers } = state;
+  const asked = before.entries.filter((entry) => state.asked.includes(entry) || !answers.has(entry));
   set({ ...before, past, asked, moved: null, message: null, follow: false });
   if (isOther(wanted)) return load(wanted, false); // also of another task
   set({ wanted });
@@ -51,7 +57,7 @@ function goBack({ wanted, ...before }, past) {
  */
 function take(files, more = {}) {
   const file = files.find(({ name }) => name?.toLowerCase().endsWith(".onnx"));
-  if (file) return load({ device: state.wanted.device, file });
+  if (file) return load({ device: chosen().device, file });
   if (!files.length) return tell(new PageError("error.noFiles"));
   const added = files.map((file) => ({ file, name: file.name }));
   const shown = state.asked.length ? {} : { current: added[0], shift: null, moved: null };
@@ -169,7 +175,7 @@ async function speak(name) {
  * @param {HTMLInputElement} input - of files
  * @param {(files: File[]) => void} use
  */
-function chosen(input, use) {
+function picked(input, use) {
   input.onchange = () => {
     const files = [...(input.files ?? [])];
     input.value = ""; // the same file can be chosen again
@@ -179,7 +185,7 @@ function chosen(input, use) {
 
 function listenToPictures() {
   $("choose").onclick = () => $("files").click();
-  chosen($("files"), take);
+  picked($("files"), take);
   $("camera").onclick = useCamera;
   $("random").onclick = randomPicture;
   $("samples").onclick = ({ target }) => {
@@ -187,7 +193,7 @@ function listenToPictures() {
     if (button) takeSample(button.value);
   };
   $("folder").onclick = () => $("folder-files").click();
-  chosen($("folder-files"), (files) => {
+  picked($("folder-files"), (files) => {
     const folder = files.filter(isPicture);
     if (!folder.length) return tell(new PageError("error.noPicturesInFolder"));
     take([another(folder)], { folder });
@@ -222,10 +228,10 @@ function listenToShifts() {
 
 function listenToModel() {
   $("open").onclick = () => $("model-file").click();
-  chosen($("model-file"), ([file]) => load({ device: state.wanted.device, file }));
-  $("version").onchange = () => load({ device: state.wanted.device, name: $("version").value });
+  picked($("model-file"), ([file]) => load({ device: chosen().device, file }));
+  $("version").onchange = () => load({ device: chosen().device, name: $("version").value });
   $("device").onchange = () => {
-    load({ ...state.wanted, device: /** @type {Options["device"]} */ ($("device").value) });
+    load({ ...chosen(), device: /** @type {Options["device"]} */ ($("device").value) });
   };
   $("again").onclick = () => load(state.tried);
   $("dismiss").onclick = () => {

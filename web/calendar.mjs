@@ -1,4 +1,4 @@
-/** Times at regular steps, which pandas names: `h`, `D`, `W`, `MS` and their like; all in UTC. */
+/** Times at regular steps, which pandas names: `h`, `D`, `B`, `W`, `MS` and their like; all in UTC. */
 
 import { PageError } from "./errors.mjs";
 
@@ -11,7 +11,7 @@ const FIXED = { s: 1000, min: 60_000, h: 3_600_000, D: DAY };
 const MONTHS = { M: 1, Q: 3, Y: 12 };
 const WEEKDAYS = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 const NAMES = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split(" ");
-const KNOWN = /^(\d*)(?:(s|min|h|D)|W(?:-([A-Z]{3}))?|([MQY])([SE])(?:-([A-Z]{3}))?)$/;
+const KNOWN = /^(\d*)(?:(s|min|h|D)|(B)|W(?:-([A-Z]{3}))?|([MQY])([SE])(?:-([A-Z]{3}))?)$/;
 
 /**
  * The steps of a frequency.
@@ -21,7 +21,7 @@ const KNOWN = /^(\d*)(?:(s|min|h|D)|W(?:-([A-Z]{3}))?|([MQY])([SE])(?:-([A-Z]{3}
  *   regular time that is not before this one; after: the next one
  */
 export function steps(frequency) {
-  const [, count, fixed, weekday, kind, end, month] = KNOWN.exec(frequency) ?? [];
+  const [, count, fixed, business, weekday, kind, end, month] = KNOWN.exec(frequency) ?? [];
   const many = Number(count || 1);
   const named = month ? NAMES.indexOf(month) : end === "S" ? 0 : 11;
   const day = WEEKDAYS.indexOf(weekday ?? "SUN");
@@ -29,6 +29,7 @@ export function steps(frequency) {
     throw new PageError("error.frequency", { frequency });
   }
   if (fixed) return { onto: (time) => time, after: (time) => time + many * FIXED[fixed] };
+  if (business) return { onto: onWeekday, after: (time) => weekdaysAfter(time, many) };
   if (!kind) {
     return {
       onto: (time) => time + ((day - new Date(time).getUTCDay() + 7) % 7) * DAY,
@@ -50,6 +51,25 @@ export function steps(frequency) {
     },
     after: (time) => moved(time, many * unit),
   };
+}
+
+/**
+ * The first time from this one on that is from Monday to Friday.
+ *
+ * @param {number} time
+ */
+function onWeekday(time) {
+  const away = [1, 0, 0, 0, 0, 0, 2][new Date(time).getUTCDay()];
+  return time + away * DAY;
+}
+
+/**
+ * @param {number} time
+ * @param {number} many
+ */
+function weekdaysAfter(time, many) {
+  for (let n = 0; n < many; n++) time = onWeekday(time + DAY);
+  return time;
 }
 
 /**

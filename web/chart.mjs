@@ -2,6 +2,7 @@
 
 import { element } from "./document.mjs";
 import { shown } from "./calendar.mjs";
+import { formatted } from "./i18n.mjs";
 
 /** @import { Continued } from "./types.ts" */
 /** @typedef {{time: number, value: number}} Point */
@@ -13,9 +14,8 @@ const LINES = 4;
  * The newest known values, the forecast, and its intervals.
  *
  * @param {Continued} outcome
- * @param {(value: number) => string} written - a value, for people
  */
-export function chart({ known, coming }, written) {
+export function chart({ known, coming }) {
   const past = known.times.map((time, place) => ({ time, value: known.values[place] }));
   const start = past[past.length - 1];
   const [first, end] = [past[0].time, coming[coming.length - 1].time];
@@ -39,9 +39,14 @@ export function chart({ known, coming }, written) {
     ...runs(past).map((points) => drawn("polyline", { points: line(points), class: "past" })),
     drawn("polyline", { points: line([start, ...coming]), class: "coming" }),
   );
-  const sides = ticks.map((value) => label("tick", written(value), "top", y(value)));
+  const sides = ticks.map((value) => label("tick", tick(value), "top", y(value)));
   const days = [first, start.time, end].map((time) => label("day", shown(time), "left", x(time)));
   return element("span", { className: "chart" }, plot, ...sides, ...days);
+}
+
+/** @param {number} value - a round one, of any size */
+function tick(value) {
+  return formatted(value, { maximumSignificantDigits: 12 });
 }
 
 /**

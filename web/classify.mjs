@@ -44,11 +44,21 @@ async function rehearse(classes) {
   const [width, height] = inputs.trialSize(form);
   const result = await run(new Uint8Array(width * height * 3), width, height);
   normalised = inputs.areProbabilities(result);
-  const names = classes.length ? classes : [...result.keys()].map(String);
+  const names = classes.length ? unlike(classes) : [...result.keys()].map(String);
   if (result.length !== names.length) {
     throw new PageError("error.classCount", { outputs: result.length, classes: names.length });
   }
   return names;
+}
+
+/**
+ * Names of which none is there twice: of two cranes each has its number behind it.
+ *
+ * @param {string[]} names
+ */
+function unlike(names) {
+  const again = new Set(names.filter((name, place) => names.indexOf(name) !== place));
+  return names.map((name, place) => (again.has(name) ? `${name} (${place})` : name));
 }
 
 /**

@@ -2,12 +2,16 @@
 
 const PICTURE = /\.(jpe?g|png|webp|gif|bmp|avif)$/i;
 
+/** What systems put beside pictures. */
+const HIDDEN = /(^|\/)(\.|__MACOSX\/)/;
+
 /**
  * Whether a file of a folder looks like a picture by its name or type.
  *
  * @param {File} file
  */
 export function isPicture(file) {
+  if (HIDDEN.test(file.webkitRelativePath || file.name)) return false;
   return file.type.startsWith("image/") || PICTURE.test(file.name);
 }
 
@@ -42,6 +46,7 @@ async function walk(entry, found, named) {
     if (named || isPicture(file)) found.push(file);
     return;
   }
+  if (HIDDEN.test(`${entry.name}/`)) return;
   const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();
   for (;;) {
     const part = await /** @type {Promise<FileSystemEntry[]>} */ (

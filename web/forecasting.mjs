@@ -3,7 +3,7 @@
 import { deviceName } from "./answer.mjs";
 import { chart } from "./chart.mjs";
 import { $, element } from "./document.mjs";
-import { duration, formatted, percent, t } from "./i18n.mjs";
+import { duration, number, percent, t } from "./i18n.mjs";
 import { shown } from "./calendar.mjs";
 
 /** @import { Continued, Forecasting, Model, Step } from "./types.ts" */
@@ -17,19 +17,27 @@ export const pictures = false;
 export function draw(outcome, model) {
   const { coming, count, milliseconds } = outcome;
   const { window } = of(model);
-  $("who").textContent = significant(coming[0].value);
-  $("sure").textContent = t("series.next", next(coming[0], model));
-  $("over").replaceChildren(chart(outcome, significant));
-  $("found").replaceChildren(table(coming, model));
+  const written = writer(coming);
+  $("who").textContent = written(coming[0].value);
+  $("sure").textContent = t("series.next", next(coming[0], model, written));
+  $("over").replaceChildren(chart(outcome));
+  $("found").replaceChildren(table(coming, model, written));
   const time = duration(milliseconds.decode + milliseconds.run);
   const values = { time, device: deviceName(model), n: count, window };
   $("cost").textContent = t("series.cost", values);
   $("cost").title = "";
 }
 
-/** @param {number} value - of any size */
-function significant(value) {
-  return formatted(value, { maximumSignificantDigits: 4 });
+/**
+ * What writes the values of a forecast: the ends of the narrowest interval to a hundredth of its width.
+ *
+ * @param {Step[]} coming
+ */
+function writer(coming) {
+  const widths = coming.flatMap(({ intervals }) => intervals.map(([low, high]) => high - low));
+  const narrowest = Math.min(...widths.filter((width) => width > 0));
+  const digits = Number.isFinite(narrowest) ? 2 - Math.floor(Math.log10(narrowest)) : 2;
+  return (/** @type {number} */ value) => number(value, Math.max(0, Math.min(9, digits)));
 }
 
 /** @param {Model} model */
@@ -37,9 +45,14 @@ function of(model) {
   return /** @type {Forecasting} */ (model.forecasting);
 }
 
-/** @param {number[]} ends */
-function between([low, high]) {
-  return t("series.between", { low: significant(low), high: significant(high) });
+/** @typedef {(value: number) => string} Writer */
+
+/**
+ * @param {number[]} ends
+ * @param {Writer} written
+ */
+function between([low, high], written) {
+  return t("series.between", { low: written(low), high: written(high) });
 }
 
 /**
@@ -47,23 +60,25 @@ function between([low, high]) {
  *
  * @param {Step} step
  * @param {Model} model
+ * @param {Writer} written
  */
-function next({ time, value, intervals }, model) {
+function next({ time, value, intervals }, model, written) {
   const { levels } = of(model);
-  const promised = intervals.map((ends, n) => `${percent(levels[n])}: ${between(ends)}`).join("; ");
-  return { time: shown(time), value: significant(value), promised };
+  const promised = intervals.map((ends, n) => `${percent(levels[n])}: ${between(ends, written)}`).join("; ");
+  return { time: shown(time), value: written(value), promised };
 }
 
 /**
  * @param {Step[]} coming
  * @param {Model} model
+ * @param {Writer} written
  */
-function table(coming, model) {
+function table(coming, model, written) {
   const { levels } = of(model);
   const names = [t("series.time"), t("series.value"), ...levels.map((level) => percent(level))];
   const heads = names.map((textContent, place) => element("th", { scope: "col", className: place ? "n" : "", textContent }));
   const rows = coming.map(({ time, value, intervals }) => {
-    const cells = [significant(value), ...intervals.map(between)];
+    const cells = [written(value), ...intervals.map((ends) => between(ends, written))];
     const figures = cells.map((textContent) => element("td", { className: "n", textContent }));
     return element("tr", {}, element("th", { scope: "row", textContent: shown(time) }), ...figures);
   });
@@ -78,7 +93,7 @@ function table(coming, model) {
  * @param {Model} model
  */
 export function row({ coming }, model) {
-  const { time, value, promised } = next(coming[0], model);
+  const { time, value, promised } = next(coming[0], model, writer(coming));
   return { answer: `${time}: ${value}`, figure: promised, sure: true };
 }
 
@@ -89,8 +104,9 @@ export function row({ coming }, model) {
  */
 export function spoken(name, { coming }, model) {
   const last = coming[coming.length - 1];
-  const ends = { n: coming.length, last: significant(last.value), end: shown(last.time) };
-  return t("series.spoken", { name, ...next(coming[0], model), ...ends });
+  const written = writer(coming);
+  const ends = { n: coming.length, last: written(last.value), end: shown(last.time) };
+  return t("series.spoken", { name, ...next(coming[0], model, written), ...ends });
 }
 
 /** @param {Model} model */

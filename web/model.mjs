@@ -10,13 +10,18 @@ import { act, set, state, tell } from "./store.mjs";
 
 /** @import { Model, Options, Parts, State, Task } from "./types.ts" */
 
+/** What was chosen last: the model that is loading, if there is one. */
+export function chosen() {
+  return state.coming ? state.tried : state.wanted;
+}
+
 /**
  * Whether these options load another model than what is loaded, or loading.
  *
  * @param {Options} options
  */
 export function isOther({ device, name, file, form }) {
-  const now = state.coming ? state.tried : state.wanted;
+  const now = chosen();
   return now.device !== device || now.name !== name || now.file !== file || now.form !== form;
 }
 
@@ -48,7 +53,7 @@ export async function load(options, undoable = state.model !== null) {
   const next = new Predictor((loading) => {
     if (state.coming === next) set({ loading });
   });
-  set({ message: null, tried: options, loading: { loaded: 0, total: NaN }, coming: next });
+  set({ message: null, tried: options, loading: { loaded: 0, total: NaN }, coming: next, undoable });
   try {
     let model = await next.load(options);
     if ("asks" in model) {

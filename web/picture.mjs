@@ -32,7 +32,8 @@ export async function decode(file, wanted, shift) {
       colorSpaceConversion: "none",
     });
   } catch {
-    throw new PageError("error.notPicture");
+    const there = await file.slice(0, 1).arrayBuffer().catch(() => null);
+    throw new PageError(there ? "error.notPicture" : "error.fileGone");
   }
   const { width, height } = bitmap;
   try {

@@ -160,7 +160,7 @@ function press(event) {
   tell(t(probability < 0.5 ? "play.atOrange" : "play.atBlue", { x, y, share }));
 }
 
-plane.onpointerdown = ({ offsetX, offsetY }) => {
+plane.onclick = ({ offsetX, offsetY }) => {
   put([(2 * offsetX) / plane.clientWidth - 1, 1 - (2 * offsetY) / plane.clientHeight]);
 };
 plane.onkeydown = press;

@@ -32,6 +32,7 @@ export function start(parts) {
     language,
     predictor: null,
     coming: null,
+    undoable: false,
     tried: done.wanted,
     model: null,
     parts,
@@ -54,7 +55,8 @@ export function start(parts) {
  * @param {State} state
  * @returns {Done}
  */
-export function done({ wanted, entries, current, shift, watched, among, folder }) {
+export function done({ entries, current, shift, watched, among, folder, ...state }) {
+  const wanted = state.coming && !state.undoable ? state.tried : state.wanted; // where Undo leads to
   return { wanted, entries, current, shift, watched, among, folder };
 }
 

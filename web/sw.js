@@ -7,6 +7,7 @@
 const SHELL = "springfield-page";
 const KEPT = "springfield-files"; // download.mjs's
 const OWN = ["", "site.json", "models/model.json"];
+const WHOLE = "whole"; // the site.json whose files are all kept
 const BIG = /\.(wasm|onnx)$/; // download.mjs keeps them, by hash
 
 /** @typedef {{files: Record<string, string>, headers: Record<string, string>}} Site - hashes by name */
@@ -27,7 +28,9 @@ worker.addEventListener("fetch", (event) => {
   const { method, url } = event.request;
   const { origin, pathname } = new URL(url);
   if (method === "GET" && origin === location.origin && !BIG.test(pathname)) {
-    event.respondWith(answer(event.request));
+    const answered = answer(event.request);
+    event.respondWith(answered);
+    if (event.request.mode === "navigate") event.waitUntil(answered.then(renew).catch(() => {}));
   }
 });
 
@@ -35,10 +38,31 @@ async function install() {
   const cache = await caches.open(SHELL);
   const response = await fetch("site.json", { cache: "no-cache" });
   const { files } = await response.clone().json();
-  await cache.put("site.json", response);
-  const names = Object.keys(files).filter((name) => !BIG.test(name) && name !== "sw.js");
-  const wanted = ["./", "models/model.json", ...names];
-  await cache.addAll(wanted.map((name) => new Request(name, { cache: "no-cache" })));
+  await cache.put("site.json", response.clone());
+  await cache.addAll(["./", "models/model.json", ...toKeep(files)].map(asNow));
+  await cache.put(WHOLE, response);
+}
+
+/** @param {Site["files"]} files */
+function toKeep(files) {
+  return Object.keys(files).filter((name) => !BIG.test(name) && name !== "sw.js");
+}
+
+/** @param {string} name */
+function asNow(name) {
+  return new Request(name, { cache: "no-cache" });
+}
+
+/** After an update, keeps what no visit has asked for yet: without a network all is of one make. */
+async function renew() {
+  const now = await site();
+  if (!now) return;
+  const cache = await caches.open(SHELL);
+  const before = await (await cache.match(WHOLE))?.json();
+  if (JSON.stringify(now) === JSON.stringify(before)) return;
+  const changed = toKeep(now.files).filter((name) => now.files[name] !== before?.files[name]);
+  await cache.addAll(["./", ...changed].map(asNow));
+  await cache.put(WHOLE, new Response(JSON.stringify(now)));
 }
 
 /** What this visit was told. */
@@ -50,17 +74,26 @@ function site() {
 async function answer(request) {
   if (request.mode === "navigate" && !(await isHere())) return fetch(request);
   const { files } = (await site()) ?? {};
-  const name = decodeURI(request.url.replace(/[?#].*/, "")).replace(worker.registration.scope, "");
+  const name = decoded(request.url.replace(/[?#].*/, "")).replace(decoded(worker.registration.scope), "");
   if (!files || !(OWN.includes(name) || name in files)) return fetch(request);
   const cache = await caches.open(SHELL);
-  const kept = await cache.match(request, { ignoreSearch: true });
-  if (kept && (await matches(kept.clone(), files[name || "index.html"]))) return isolated(kept);
+  const mine = await cache.match(request, { ignoreSearch: true });
+  if (mine && (await matches(mine.clone(), files[name || "index.html"]))) return isolated(mine);
   try {
     const response = await fetch(request, { cache: "no-cache" });
     if (response.ok) await cache.put(request, response.clone()).catch(() => {}); // storage full
     return await isolated(response);
   } catch {
-    return kept ? isolated(kept) : Response.error();
+    return mine ? isolated(mine) : Response.error();
+  }
+}
+
+/** @param {string} url */
+function decoded(url) {
+  try {
+    return decodeURI(url);
+  } catch {
+    return url; // a % that means nothing
   }
 }
 

@@ -5,12 +5,12 @@ import { PageError } from "./errors.mjs";
 
 /** @import { Columns, Series } from "./types.ts" */
 /** @typedef {{time: number, value: number}} Row - NaN: no value */
+/** @typedef {{time: number, zone?: string}} When - in milliseconds; NaN: no time */
 
 const SEPARATORS = [",", ";", "\t", "|"];
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const ISO =
-  /^(\d{4})(?:-?(\d\d)(?:-?(\d\d)(?:[T ](\d\d)(?::?(\d\d)(?::?(\d\d(?:[.,]\d+)?))?)?)?)?)? ?(Z|[+-]\d\d:?\d\d)?$/;
-const ZONE = /(?:Z|[+-]\d\d:?\d\d)$/;
+  /^(\d{4})(?:-?(\d\d)(?:-?(\d\d)(?:[T ](\d\d)(?::?(\d\d)(?::?(\d\d)(?:[.,](\d+))?)?)? ?(Z|[+-]\d\d(?::?\d\d)?)?)?)?)?$/;
 /** @type {Record<string, string>} a part of a time by its directive of strptime */
 const PARTS = {
   "%Y": "(?<year>\\d{4})",
@@ -20,8 +20,11 @@ const PARTS = {
   "%B": "(?<word>[a-z]{3})[a-z]*",
   "%d": "(?<day>\\d\\d?)",
   "%H": "(?<hour>\\d\\d?)",
+  "%I": "(?<half>0?[1-9]|1[0-2])",
+  "%p": "(?<noon>[ap]m)",
   "%M": "(?<minute>\\d\\d?)",
   "%S": "(?<second>\\d\\d?)",
+  "%f": "(?<fraction>\\d{1,6})",
   "%z": "(?<zone>Z|[+-]\\d\\d:?\\d\\d)",
   "%%": "%",
 };
@@ -102,20 +105,21 @@ function cells(text, separator) {
  * @param {string|null} form - as of strptime; null: ISO 8601
  */
 function timesOf(texts, form) {
-  const read = form ? formatted(form) : iso;
-  const times = texts.map(read);
-  const zoned = texts.map((text) => ZONE.test(text) && text.includes(":"));
-  const plain = times.findIndex((time, place) => !zoned[place] && !Number.isNaN(time));
-  if (zoned.includes(true) && plain >= 0) throw new PageError("error.noZone", { text: texts[plain] });
-  return times;
+  const found = texts.map(form ? formatted(form) : iso);
+  const plain = found.findIndex(({ time, zone }) => !zone && !Number.isNaN(time));
+  if (plain >= 0 && found.some(({ zone }) => zone)) throw new PageError("error.noZone", { text: texts[plain] });
+  return found.map(({ time }) => time);
 }
 
-/** @param {string} text */
+/**
+ * @param {string} text
+ * @returns {When}
+ */
 function iso(text) {
   const found = ISO.exec(text);
-  if (!found) return NaN;
-  const [, year, month, day, hour, minute, second, zone] = found;
-  return time([year, month, day, hour, minute, second?.replace(",", ".")].map(numberOr), zone);
+  if (!found) return { time: NaN };
+  const [, year, month, day, hour, minute, second, fraction, zone] = found;
+  return time([year, month, day, hour, minute, second].map(numberOr), fraction, zone);
 }
 
 /**
@@ -128,23 +132,27 @@ function numberOr(text, place) {
 
 /**
  * @param {number[]} parts - year, month, day, hour, minute, second
+ * @param {string} [fraction] - of a second, its digits
  * @param {string} [zone]
+ * @returns {When}
  */
-function time([year, month, day, hour, minute, second], zone) {
-  const date = Date.UTC(year, month - 1, day, hour, minute, 0, Math.floor(second * 1000));
+function time([year, month, day, hour, minute, second], fraction = "", zone = undefined) {
+  const thousandths = Number(fraction.slice(0, 3).padEnd(3, "0"));
+  const date = Date.UTC(year, month - 1, day, hour, minute, second, thousandths);
   const real = new Date(Date.UTC(year, month - 1, day));
   const there = real.getUTCMonth() === month - 1 && hour < 24 && minute < 60 && second < 60;
-  if (!there) return NaN;
-  if (!zone || zone === "Z") return date;
-  const [, hours, minutes] = /** @type {RegExpExecArray} */ (/(\d\d):?(\d\d)/.exec(zone));
-  const offset = (Number(hours) * 60 + Number(minutes)) * 60_000;
-  return zone[0] === "-" ? date + offset : date - offset;
+  if (!there) return { time: NaN };
+  if (!zone || zone === "Z") return { time: date, zone };
+  const [, hours, minutes] = /** @type {RegExpExecArray} */ (/(\d\d):?(\d\d)?/.exec(zone));
+  const offset = (Number(hours) * 60 + Number(minutes ?? 0)) * 60_000;
+  return { time: zone[0] === "-" ? date + offset : date - offset, zone };
 }
 
 /**
  * What reads times of a form.
  *
  * @param {string} form
+ * @returns {(text: string) => When}
  */
 function formatted(form) {
   const source = form.replace(/%.|[.*+?^${}()|[\]\\]/g, (found) => {
@@ -155,12 +163,14 @@ function formatted(form) {
   const pattern = new RegExp(`^${source}$`, "i");
   return (/** @type {string} */ text) => {
     const found = pattern.exec(text)?.groups;
-    if (!found) return NaN;
-    const { year, short, month, word, day, hour, minute, second, zone } = found;
+    if (!found) return { time: NaN };
+    const { year, short, month, word, day, half, noon, minute, second, fraction, zone } = found;
     const century = Number(short) < 69 ? 2000 : 1900; // as POSIX has it
     const named = word ? String(NAMES.indexOf(word.toLowerCase()) + 1) : month;
     const full = short ? String(century + Number(short)) : (year ?? "1900");
-    return time([full, named, day, hour, minute, second].map(numberOr), zone);
+    const afternoon = noon?.toLowerCase() === "pm" ? 12 : 0;
+    const hour = half ? String((Number(half) % 12) + afternoon) : found.hour;
+    return time([full, named, day, hour, minute, second].map(numberOr), fraction, zone);
   };
 }
 

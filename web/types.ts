@@ -254,6 +254,8 @@ export interface State extends Done {
   predictor: Predictor | null;
   /** The one that is loading. */
   coming: Predictor | null;
+  /** A person asked for it: Undo takes that back. */
+  undoable: boolean;
   /** What to try again. */
   tried: Options;
   /** What the predictor says of its model. */

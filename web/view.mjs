@@ -57,15 +57,15 @@ export function render(state) {
   part(drawCurrent, current && rowOf(current));
   part(drawQueue, asked.filter((entry) => answers.has(entry)).length, asked.length);
   part(drawList, entries, answers, asked.length > 0, pictures);
-  part(drawUndo, state.past.length > 0);
+  part(drawUndo, state.past.length > 0 || (state.coming !== null && state.undoable));
   if (current && model && !loading) part(drawAnswer, current, answer, model, parts, watched, state.among);
   else {
     drawn.delete(drawAnswer);
     drawWaiting(loading, model);
   }
   part(drawSpoken, spoken(state));
-  const focused = /** @type {Partial<HTMLButtonElement>|null} */ (document.activeElement);
-  if (focused?.disabled) $("choose").focus(); // the keyboard goes on from there
+  const focused = /** @type {HTMLButtonElement|null} */ (document.activeElement);
+  if (focused?.disabled || focused?.closest("[hidden]")) $("choose").focus(); // the keyboard goes on there
 }
 
 /**

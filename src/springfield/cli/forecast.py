@@ -1,6 +1,7 @@
 """What `springfield predict` does with a forecaster."""
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from springfield.serving.predict import Opened
 
+PLOTS = (".png", ".svg", ".pdf")
 SHOWN = 5
 """Horizons of known values in the plot."""
 
@@ -24,12 +26,16 @@ def forecast(model: "Opened", files: list[Path], plot: Path | None, *, as_json: 
     """Print how series go on.
 
     Raises:
-        UserError: a file cannot be read, or there are several to plot.
+        UserError: a file cannot be read, there are several to plot, or the plot cannot be written.
     """
     from springfield.serving.forecast import Forecaster
 
     if plot and len(files) > 1:
         raise UserError("--plot draws one series; name one file")
+    if plot and not plot.parent.is_dir():
+        raise UserError(f"--plot: there is no folder {plot.parent}")
+    if plot and plot.suffix.lower() not in PLOTS:
+        raise UserError(f"--plot writes {', '.join(PLOTS)}, not {plot.name}")
     forecaster = Forecaster(model)
     answers: list[dict[str, Any]] = []
     for path in files:
@@ -45,14 +51,22 @@ def forecast(model: "Opened", files: list[Path], plot: Path | None, *, as_json: 
         midnight = "T00:00:00"
         days = all(row["time"].endswith(midnight) for row in answer["forecast"])
         table = Table("time", "forecast", *(f"{level:.0%}" for level in forecaster.levels))
+        decimals = _decimals(answer["forecast"])
         for row in answer["forecast"]:
             ends = row["intervals"].values()
-            shown = [" to ".join(f"{value:.4g}" for value in pair) for pair in ends]
+            shown = [" to ".join(f"{value:.{decimals}f}" for value in pair) for pair in ends]
             time = row["time"].removesuffix(midnight) if days else row["time"]
-            table.add_row(time, f"{row['value']:.4g}", *shown)
+            table.add_row(time, f"{row['value']:.{decimals}f}", *shown)
         if len(answers) > 1:
             console.print(terminal(str(answer["series"])))
         Console().print(table)
+
+
+def _decimals(rows: list[dict[str, Any]]) -> int:
+    """With which the ends of the narrowest interval are told apart to a hundredth of its width."""
+    widths = [high - low for row in rows for low, high in row["intervals"].values()]
+    narrowest = min((width for width in widths if width > 0), default=1.0)
+    return min(9, max(0, 2 - math.floor(math.log10(narrowest))))
 
 
 def _rows(coming: "pd.DataFrame", levels: list[float]) -> list[dict[str, Any]]:
@@ -84,5 +98,5 @@ def _draw(
     axes = figure.subplots()
     draw(axes, known.iloc[-SHOWN * len(coming) :], coming, None, levels)
     axes.legend(fontsize=8)
-    figure.savefig(path, metadata={"Software": None})
+    figure.savefig(path)
     console.print(terminal(f"written: {path}"))

@@ -5,6 +5,7 @@ import errno
 import gc
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,6 +30,9 @@ MLFLOW = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+
+OF_STAGES = {"data", "models", "reports"}
+"""Folders that stages write."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -93,6 +97,8 @@ def _one_line(error: Exception) -> str:
             return text
         case ModuleNotFoundError():
             return f"{error.name} is not installed; in the repository: pip install '.[pipeline]'"
+        case FileNotFoundError(filename=str(path)) if not OF_STAGES & {*Path(path).parts}:
+            return f"{path} does not exist"
         case FileNotFoundError():
             return f"{error.filename or text} does not exist; run the stages before this: dvc repro"
         case OSError(errno=errno.ENOSPC):

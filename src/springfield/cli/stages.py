@@ -37,7 +37,7 @@ STAGES = {
 }
 """Those that keep no journal, in their order."""
 
-OWN = ("folder", "series")
+OWN = ("folder", "boxes", "series")
 """Experiments with data of one's own."""
 INPUTS = {"images": "at {} pixels", "series": "of {} values"}
 """What a network takes in, by the kind of its samples."""

@@ -48,9 +48,13 @@ class Augmentation:
                 self(blank, 0)
 
     def __call__(self, image: NDArray[np.uint8], *seeds: int) -> NDArray[np.uint8]:
-        """Augment an RGB image (H x W x 3, uint8)."""
+        """Augment an RGB image (H x W x 3, uint8).
+
+        Raises:
+            UserError: a transform makes no such image of it.
+        """
         self._seed(*seeds)
-        return np.asarray(self.compose(image=image)["image"], np.uint8)
+        return _pixels(self.compose(image=image)["image"])
 
     def with_boxes(
         self,
@@ -62,15 +66,29 @@ class Augmentation:
         """Augment an image with its boxes (n x 4, x1 y1 x2 y2 in pixels) and their labels (n).
 
         Boxes of which less than `VISIBLE` is left in sight are dropped.
+
+        Raises:
+            UserError: a transform makes no such image of it.
         """
         self._seed(*seeds)
         found = self.compose(image=image, bboxes=boxes, labels=labels)
         corners = np.asarray(found["bboxes"], np.float32).reshape(-1, 4)
         kept = np.asarray(found["labels"], np.int64)
-        return np.asarray(found["image"], np.uint8), corners, kept
+        return _pixels(found["image"]), corners, kept
 
     def _seed(self, *seeds: int) -> None:
         self.compose.set_random_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
+
+
+def _pixels(found: Any) -> NDArray[np.uint8]:
+    if not isinstance(found, np.ndarray) or found.dtype != np.uint8 or found.ndim != 3:
+        kind = getattr(found, "dtype", type(found).__name__)
+        raise UserError(
+            f"augment: a transform gives {kind} in place of pictures of whole numbers from 0 to "
+            "255, as Normalize, ToFloat and ToTensorV2 do; take it out: networks normalise by "
+            "themselves"
+        )
+    return found
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """One training with Lightning's Trainer, on every device there is, from where it was stopped."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -85,12 +86,16 @@ def fit(
     average = [MovingAverage(params.ema)] if params.ema else []
     trainer = _trainer(learner, machine, [*average, history, best, last])
     train, val = loaders(_part(trainer, params, machine))
-    if params.limit_batches * len(train) < 1:
+    batches = len(train) // params.accumulate
+    if params.limit_batches * batches < 1:
         raise UserError(
-            f"train.limit_batches={params.limit_batches} of {len(train)} batches is none; take at "
-            f"least {1 / len(train):.2g}"
+            f"train.limit_batches={params.limit_batches} of {batches} batches is none; take at "
+            f"least {math.ceil(1000 / batches) / 1000:g}"
         )
-    with explained(params.batch_size, params.accumulate):
+    # Whole batches, also where they come in pieces.
+    trainer.limit_train_batches = int(params.limit_batches * batches) * params.accumulate
+    history.order = val.batches.of_all()
+    with explained(params.batch_size // trainer.world_size, params.accumulate):
         resumed = start_together(trainer, machine.work, machine.made_from)
         # Loader processes start before Lightning says which epoch it is.
         train.batches.set_epoch(epoch_of(resumed) + 1 if resumed else 0)
@@ -98,8 +103,7 @@ def fit(
         trainer.fit(learner, train, val, weights_only=True)
     if not trainer.is_global_zero:
         return False
-    order = val.batches.of_all()
-    kept = _kept(params, history, best, last, groups[order])
+    kept = _kept(params, history, best, last, groups)
     learner.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True)["state_dict"])
     with atomic(report, directory=True) as partial:
         for name, table in (("metrics", history.metrics()), ("speed", history.speed())):
@@ -193,7 +197,6 @@ def _trainer(learner: Learner, machine: Machine, callbacks: list[Callback]) -> p
             precision="32-true" if params.precision == "auto" else params.precision,
             benchmark=True,  # cuDNN tries which way is the fastest, anew for each size
             max_epochs=params.epochs,
-            limit_train_batches=params.limit_batches,
             accumulate_grad_batches=params.accumulate,
             # By default it is drawn a hundred times a second, which takes time from training.
             callbacks=[*callbacks, Epochs(refresh_rate=5)],

@@ -5,7 +5,10 @@ from typing import Any, cast
 
 import pandas as pd
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
+
+from springfield.sampling.batches import PADDING
 
 SPEED = ("seconds", "images_per_second", "waiting_share")
 
@@ -21,7 +24,9 @@ class History(pl.Callback):
         self.batch_size = batch_size
         self.rows: list[dict[str, float]] = []
         self.scores: list[Tensor] = []
-        """By epoch, of the val samples in the order in which processes have them."""
+        """By epoch, of the val samples, in their order; NaN: not known."""
+        self.order: list[int] = []
+        """The val samples that the learner's scores are of: as many processes have them."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of epochs."""
@@ -57,7 +62,15 @@ class History(pl.Callback):
         started, self._ended = self._ended, time.perf_counter()
         seconds = round(self._ended - started, 2)
         self.rows.append({"epoch": trainer.current_epoch, "seconds": seconds, **logged})
-        self.scores.append(cast(Tensor, pl_module.scores).cpu())
+        self.scores.append(self._by_sample(cast(Tensor, pl_module.scores).cpu()))
+
+    def _by_sample(self, scores: Tensor) -> Tensor:
+        """A training may go on with more processes or fewer, in which they have another order."""
+        order = torch.tensor(self.order)
+        there = order != PADDING
+        found = scores.new_full((int(there.sum()),), torch.nan)
+        found[order[there]] = scores[there]
+        return found
 
     def metrics(self) -> pd.DataFrame:
         """Loss, scores and learning rates; the same in each training with the same params."""

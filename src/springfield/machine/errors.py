@@ -15,16 +15,23 @@ class DivergedError(UserError):
 
 @contextmanager
 def explained(batch_size: int, accumulate: int) -> Iterator[None]:
-    """Say what to do about the errors that a training meets."""
+    """Say what to do about the errors that a training meets.
+
+    Args:
+        batch_size: frames that a process takes in a step of the optimiser.
+        accumulate: into how many pieces they are divided.
+    """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         text = "out of memory" if isinstance(error, MemoryError) else str(error)
         if re.search("out of memory|can't allocate memory|not enough memory", text):
-            advice = (
-                f"out of memory with train.batch_size={batch_size} and train.accumulate="
-                f"{accumulate}; train.accumulate={2 * accumulate} takes each batch in smaller "
-                "pieces"
+            finer = (n for n in range(accumulate + 1, batch_size + 1) if batch_size % n == 0)
+            pieces = next(finer, None)
+            advice = f"out of memory with {batch_size // accumulate} frames at once; " + (
+                f"train.accumulate={pieces} takes each batch in smaller pieces"
+                if pieces
+                else "take a smaller model.input_size or network"
             )
         elif "DataLoader worker" in text:
             advice = (

@@ -63,8 +63,9 @@ class Checkpoints(TorchCheckpointIO):
         self._writes.append(self._writer.submit(work, *arguments))
 
     def _wait(self) -> None:
-        while self._writes:
-            self._writes.pop(0).result()
+        writes, self._writes = self._writes, []
+        for write in writes:  # the first failure tells why; those after it follow from it
+            write.result()
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Read one, with the paths in it those of its folder."""

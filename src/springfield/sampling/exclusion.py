@@ -22,12 +22,13 @@ class Excluded:
 
 
 def leave_out(
-    frames: pd.DataFrame, excluded: Sequence[Excluded]
+    frames: pd.DataFrame, known: set[str], excluded: Sequence[Excluded]
 ) -> tuple["pd.Series[str]", dict[str, int]]:
     """The sides of frames without what is excluded from train, and what became of the list.
 
     Args:
         frames: their `sha256` and `split`.
+        known: hashes of all frames of the data, also of classes that are not split.
         excluded: the list.
 
     Returns:
@@ -43,14 +44,14 @@ def leave_out(
     if chosen.any() and chosen.sum() == (sides == "train").sum():
         raise UserError("data.exclude leaves no frame in train; take entries out of it")
     counts = {side: int((listed & (sides == side)).sum()) for side in ("train", "val", "test")}
-    unknown = sorted(hashes - set(frames["sha256"]))
+    unknown = sorted(hashes - known)
     console.print(
         f"{counts['train']} frames excluded from train: see data.exclude in params.yaml; "
         f"{counts['val']} of val and {counts['test']} of test stay"
     )
     if unknown:
         console.print(
-            f"[yellow]data.exclude: {len(unknown)} of {len(hashes)} entries match none of the "
-            f"frames that are split, the first: {unknown[0]}[/]"
+            f"[yellow]data.exclude: {len(unknown)} of {len(hashes)} entries match no frame of the "
+            f"data, the first: {unknown[0]}[/]"
         )
     return sides.mask(chosen), counts | {"unknown": len(unknown)}

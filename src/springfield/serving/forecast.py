@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from springfield.artifacts.text import terminal
 from springfield.machine.errors import UserError
+from springfield.machine.progress import console
 from springfield.series.reading.table import Columns, read_table
 from springfield.serving.predict import Opened
 
@@ -39,8 +41,10 @@ class Forecaster:
         """
         if not path.is_file():
             raise UserError(f"{path} is no file; name a CSV")
-        series = read_table(path.read_bytes(), path.name, self.columns).series
-        series = series[: series.last_valid_index()]
+        found = read_table(path.read_bytes(), path.name, self.columns)
+        for note in found.notes:
+            console.print(terminal(f"{path.name}: {note}"))
+        series = found.series[: found.series.last_valid_index()]
         recent = series.iloc[-self.window :]
         if len(recent) < self.window:
             raise UserError(f"{path} has {len(series)} values; a forecast needs {self.window}")

@@ -99,20 +99,32 @@ def headers(web: Path) -> dict[str, str]:
 def build(content: Site, folder: Path) -> None:
     """Write the page into a folder that any static host can serve.
 
-    GitHub Pages and a static Space of Hugging Face take it as it is.
+    GitHub Pages and a static Space of Hugging Face take it as it is. In a folder with an older
+    page, its files are replaced; what else is there, such as `.git`, stays.
 
     Raises:
         UserError: there is a folder of that name that this function did not write.
     """
-    if folder.exists() and any(folder.iterdir()) and not (folder / "site.json").is_file():
+    before = _page_in(folder)
+    if before is None and folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} holds something else; choose another folder or empty it")
     sent = json.loads(_read(content["site.json"]))["headers"]
     hosts: Site = {".nojekyll": b"", "README.md": _space(sent).encode()}
-    with atomic(folder, directory=True) as partial:
-        for name, file in (content | hosts).items():
-            target = partial / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(_read(file))
+    for name, file in (content | hosts).items():
+        with atomic(folder / name) as partial:
+            partial.write_bytes(_read(file))
+    for name in (before or set()) - content.keys():
+        if (folder / name).resolve().is_relative_to(folder.resolve()):
+            (folder / name).unlink(missing_ok=True)
+
+
+def _page_in(folder: Path) -> set[str] | None:
+    """The files of the page that is in a folder; none: there is no page."""
+    try:
+        site = json.loads((folder / "site.json").read_text(encoding="utf-8"))
+        return set(site["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def serve(content: Site, port: int, *, browser: bool) -> None:

@@ -131,9 +131,10 @@ def _by_time(params: TimeSplitParams, paths: Paths) -> None:
     val = round(params.val * n)
     sizes = {"train": n - val - test, "val": val, "test": test}
     if missing := [side for side, size in sizes.items() if size < 1]:
+        change = "smaller" if sizes["train"] < 1 else "larger"
         raise UserError(
             f"split: nothing for {', '.join(missing)} of a series of {n} values; make split.val "
-            "and split.test larger"
+            f"and split.test {change}"
         )
     sides = np.repeat(list(sizes), list(sizes.values()))
     table = pd.DataFrame({"id": times, "split": sides, "group": np.arange(n)})
@@ -158,6 +159,7 @@ def _by_groups(chosen: SplitParams, excluded: Sequence[Excluded], seed: int, pat
     """
     text = ("id", "class", "source", "sha256", "phash", "official_split")
     frames = pd.read_csv(paths.index, dtype=dict.fromkeys(text, str), keep_default_na=False)
+    every = frames
     if chosen.classes:
         if "boxes" in frames:
             raise UserError("split.classes: a frame with boxes shows several classes; set it to []")
@@ -183,7 +185,7 @@ def _by_groups(chosen: SplitParams, excluded: Sequence[Excluded], seed: int, pat
     _tell(sided, chosen)
     found = {}
     if excluded:
-        frames["split"], found["excluded"] = leave_out(frames, excluded)
+        frames["split"], found["excluded"] = leave_out(frames, set(every["sha256"]), excluded)
         sided = frames.dropna(subset="split")
     with atomic(paths.split) as partial:
         sided[["id", "split", "group"]].to_csv(partial, index=False, lineterminator="\n")

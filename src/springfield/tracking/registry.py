@@ -153,13 +153,14 @@ class Comparison:
         return significant(self.look)
 
 
-def compare(uri: str, data: str, which: int | Path) -> Comparison:
+def compare(uri: str, data: str, which: int | Path, *, force: bool = False) -> Comparison:
     """Compare a version of a data set's model with its champion, if it has one, and count that.
 
     Args:
         uri: of the MLflow store.
         data: the name of the data set.
         which: the number of the version, or the ONNX file that it has.
+        force: take a champion whose run is gone for none.
 
     Raises:
         UserError: there is no such version, or a run that is gone.
@@ -169,7 +170,12 @@ def compare(uri: str, data: str, which: int | Path) -> Comparison:
     champion = _by_alias(client, name, CHAMPION)
     if champion is None:
         return Comparison(None, new, [], None, 1)
-    old = _version(uri, client, champion)
+    try:
+        old = _version(uri, client, champion)
+    except UserError as error:
+        if force:
+            return Comparison(None, new, [], None, 1)
+        raise UserError(f"{error}; 'springfield promote --force' replaces this champion") from error
     changed = [
         (key, before, after)
         for key in sorted({*old.params, *new.params} - {"experiment"})
@@ -193,7 +199,7 @@ def promote(uri: str, data: str, which: int | Path, *, force: bool) -> Compariso
     Raises:
         UserError: it is not better, or not shown to be, or tested on other frames.
     """
-    found = compare(uri, data, which)
+    found = compare(uri, data, which, force=force)
     if found.champion is not None and not force:
         refused = f"version {found.challenger.number} does not become champion: "
         instead = "; 'springfield promote --force' promotes it all the same"

@@ -32,8 +32,15 @@ KNOWN_AS = "springfield.known_as"
 
 
 def store(root: Path) -> str:
-    """Where runs are kept: `MLFLOW_TRACKING_URI`, or a SQLite file at the root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite(root / "mlflow.db")
+    """Where runs are kept: `MLFLOW_TRACKING_URI`, or a SQLite file at the root.
+
+    A relative path of SQLite is from the root on, also in DVC's temporary workspaces.
+    """
+    chosen = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
+    path = chosen.removeprefix(SQLITE)
+    if chosen == path or path.startswith("/") or "?" in path:
+        return chosen
+    return sqlite(root / unquote(path))
 
 
 def sqlite(path: Path) -> str:
@@ -70,6 +77,7 @@ def open_run(
     """
     import mlflow
     from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
 
     uri = store(root)
     _create_store(uri)
@@ -87,7 +95,11 @@ def open_run(
             write_json(record, {"run_id": known_as})
             tags = {**tags, KNOWN_AS: known_as}
         if run_id is None:
-            if mlflow.get_experiment_by_name(experiment) is None:
+            found = mlflow.get_experiment_by_name(experiment)
+            if found and found.lifecycle_stage == "deleted":
+                console.print(terminal(f"MLflow's experiment '{experiment}' was deleted: restored"))
+                MlflowClient(uri).restore_experiment(found.experiment_id)
+            if found is None:
                 artifacts = root.resolve() / "mlartifacts"
                 location = artifacts.as_uri() if uri.startswith("sqlite:") else None
                 with suppress(MlflowException):  # another process was faster
@@ -212,7 +224,7 @@ def log_training(logger: "RunLogger", report: Path, files: Iterable[Path]) -> No
         return
     try:
         log_files(*files)
-    except (MlflowException, TimeoutError):
+    except (MlflowException, OSError):  # also what a proxy refuses, or a time-out
         console.print(f"the MLflow run {logger.run_id} lacks files; {report} has them")
 
 

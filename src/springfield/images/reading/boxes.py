@@ -1,9 +1,9 @@
 """Which boxes belong to which picture of the archives, and where they are once it is prepared."""
 
-import math
 import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Annotated, Literal
@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from springfield.images.reading.archives import entries, is_archive
-from springfield.images.reading.label_formats import LABEL_FORMATS, LabelFormat
-from springfield.images.reading.labels import Corners, Labels
+from springfield.images.reading.label_formats import LABEL_FORMATS, NAMES, LabelFormat
+from springfield.images.reading.labels import Labels, path_of
 from springfield.images.reading.names import SUFFIXES, as_text, is_hidden, looks_like_picture
 from springfield.machine.errors import UserError
 
@@ -94,29 +94,38 @@ def read_labels(paths: Sequence[Path], layout: BoxLayout) -> Labelled:
     Raises:
         UserError: no or several kinds of label files, a damaged one, no picture for any.
     """
-    files, pictures = _files(paths)
+    files, pictures, unread = _files(paths)
     sides = {source: split for source in pictures for split in _side(source, layout.pictures)}
-    chosen, labelled = _labels(files, layout, {_stem(source) for source in sides})
+    stems = {_stem(source) for source in sides}
+    chosen, labelled = _labels(files, unread, layout, stems)
     found, lost = _matched(labelled, list(sides), by_stem=chosen.by_stem)
     if not found:
-        example = next((str(labels.picture) for labels, _ in lost), "nothing")
+        labels, reason = next(iter(lost), (Labels("", PurePosixPath("nothing")), ""))
         there = next((source.partition("!")[2] for source in pictures), "none")
         raise UserError(
-            f"no label belongs to a picture: labels name {example!r}, and pictures are called "
-            f"{there!r}; data.layout tells which are read"
+            f"no label belongs to a picture: labels name {str(labels.picture)!r}, and pictures are "
+            f"called {there!r}; data.layout tells which are read; the first: "
+            f"{labels.problem or reason or 'no label'}"
         )
     matched = {source: (labels, sides[source]) for source, labels in found.items()}
     return Labelled(matched, len(pictures), lost)
 
 
-def _files(paths: Iterable[Path]) -> tuple[dict[str, bytes], list[str]]:
-    """The contents of what may be label files, and the names of pictures."""
+def _files(paths: Iterable[Path]) -> tuple[dict[str, bytes], list[str], dict[str, str]]:
+    """What may be label files, with their contents; pictures; and label files that are unreadable.
+
+    Raises:
+        UserError: an archive has a name that sources cannot have.
+    """
     files: dict[str, bytes] = {}
     pictures: list[str] = []
+    unread: dict[str, str] = {}
     suffixes = {suffix for kind in LABEL_FORMATS.values() for suffix in kind.suffixes}
     for path in paths:
         if path.name == ORIGIN:
             continue
+        if "!" in path.name:
+            raise UserError(f"{path.name}: '!' in the name of an archive; rename it")
         if path.suffix.lower() in suffixes and not is_archive(path):
             files[path.name] = path.read_bytes()
             continue
@@ -126,11 +135,13 @@ def _files(paths: Iterable[Path]) -> tuple[dict[str, bytes], list[str]]:
                 continue
             content = entry.content or b""
             source = f"{path.name}!{as_text(entry.path)}"
-            if looks_like_picture(inside.name, content[:16]):
-                pictures.append(source)
+            if inside.suffix.lower() in suffixes and entry.problem:
+                unread[source] = entry.problem
             elif inside.suffix.lower() in suffixes:
                 files[source] = content
-    return files, pictures
+            elif looks_like_picture(inside.name, content[:16]):
+                pictures.append(source)
+    return files, pictures, unread
 
 
 def _side(source: str, sides: Sequence[Side]) -> Sequence[str]:
@@ -144,9 +155,9 @@ def _stem(source: str) -> str:
 
 
 def _labels(
-    files: dict[str, bytes], layout: BoxLayout, stems: set[str]
+    files: dict[str, bytes], unread: dict[str, str], layout: BoxLayout, stems: set[str]
 ) -> tuple[LabelFormat, list[Labels]]:
-    """What label files say, and their format."""
+    """What label files say, and their format; one that cannot be read says that."""
     any_of_them = layout.format == "any"
     kinds: dict[str, LabelFormat] = (
         LABEL_FORMATS if any_of_them else {layout.format: LABEL_FORMATS[layout.format]}
@@ -166,27 +177,49 @@ def _labels(
     }
     found = [name for name in kinds if plainly[name] or (may[name] and not any_of_them)]
     if not found:
+        also = next((f"; {source}: {problem}" for source, problem in unread.items()), "")
         raise UserError(
             f"no label file (data.layout.format={layout.format}) among {len(files)} files beside "
-            "the pictures; COCO is a .json, VOC an .xml and YOLO a .txt for each picture"
+            f"the pictures; COCO is a .json, VOC an .xml and YOLO a .txt for each picture{also}"
         )
     if len(found) > 1:
         examples = " and ".join(f"{name} ({next(iter(plainly[name]))})" for name in found)
         raise UserError(f"label files of several formats: {examples}; choose data.layout.format")
     name, kind = found[0], kinds[found[0]]
     read = may[name] if kind.by_stem else plainly[name] or may[name]
-    return kind, list(kind.read(read, stems))
+    lost = {source: why for source, why in unread.items() if re.search(layout.labels, source)}
+    return kind, [*_unread(lost, kind, stems), *kind.read(read, stems)]
+
+
+def _unread(lost: dict[str, str], kind: LabelFormat, stems: set[str]) -> Iterator[Labels]:
+    """Labels whose file cannot be read: their pictures are no background.
+
+    Raises:
+        UserError: the file is of more than one picture.
+    """
+    for source, problem in lost.items():
+        path = path_of(source)
+        if kind.by_stem and path.stem in stems:
+            yield Labels(source, path.with_suffix(""), problem=problem)
+        elif path.suffix.lower() in kind.suffixes and (not kind.by_stem or path.name in NAMES):
+            raise UserError(f"{source}: {problem}; mend it, or leave it out by data.layout.labels")
 
 
 def _parts(path: PurePosixPath) -> tuple[str, ...]:
     """Of a path, from its end on."""
-    return tuple(part for part in reversed(path.parts) if part.lower() not in FOLDERS)
+    return tuple(
+        unicodedata.normalize("NFC", part)
+        for part in reversed(path.parts)
+        if part.lower() not in FOLDERS
+    )
 
 
 def _matched(
     labelled: Sequence[Labels], sources: Iterable[str], *, by_stem: bool
 ) -> tuple[dict[str, Labels], list[tuple[Labels, str]]]:
     """The labels of each picture: the two paths have the longest end in common.
+
+    Where that is so of several, the one in the archive of the labels is meant.
 
     Returns:
         Labels by picture, and those without one with the reason.
@@ -198,11 +231,16 @@ def _matched(
         if parts:
             called[parts[0]].append((parts, source))
     lost: list[tuple[Labels, str]] = []
-    likely: list[tuple[int, str, Labels]] = []
+    likely: list[tuple[tuple[int, bool], str, Labels]] = []
     for labels in labelled:
         parts = _parts(labels.picture)
+        archive = labels.source.partition("!")[0]
         near = sorted(
-            (-_in_common(parts, other), len(other), source)
+            (
+                (-_in_common(parts, other), not source.startswith(f"{archive}!")),
+                len(other),
+                source,
+            )
             for other, source in called.get(parts[0] if parts else "", ())
         )
         if not near:
@@ -222,39 +260,3 @@ def _matched(
 def _in_common(one: Sequence[str], other: Sequence[str]) -> int:
     same = [a == b for a, b in zip(one, other, strict=False)]
     return same.index(False) if False in same else len(same)
-
-
-def carried(
-    corners: Corners, original: tuple[int, int], prepared: tuple[int, int], *, shares: bool = False
-) -> Corners:
-    """A box of the original picture in the prepared one: x1 < x2, y1 < y2, inside of it.
-
-    Args:
-        corners: as labelled; reversed ones are sorted, what is outside is cut.
-        original: width and height of the picture that people see, in pixels.
-        prepared: width and height of the same picture in the store.
-        shares: whether corners are shares of width and height, not pixels.
-
-    Returns:
-        x1, y1, x2, y2 in pixels of the prepared picture, rounded to hundredths.
-
-    Raises:
-        ValueError: not finite, without area, or outside; the text says which.
-    """
-    if not all(map(math.isfinite, corners)):
-        raise ValueError("not all of its numbers are finite")
-    spans = []
-    for axis, (whole, size) in enumerate(zip(original, prepared, strict=True)):
-        low, high = sorted(corners[axis::2])
-        if low == high:
-            raise ValueError("it has no area")
-        scale = 1.0 if shares else 1 / whole
-        low, high = (min(max(edge * scale, 0.0), 1.0) for edge in (low, high))
-        if low == high:
-            raise ValueError("it is outside of the picture")
-        span = round(low * size, 2), round(high * size, 2)
-        if span[0] == span[1]:
-            raise ValueError("nothing is left of it in the prepared picture")
-        spans.append(span)
-    (x1, x2), (y1, y2) = spans
-    return x1, y1, x2, y2

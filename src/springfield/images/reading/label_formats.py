@@ -26,6 +26,7 @@ Files = Mapping[str, bytes]
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 YOLO_LINE = re.compile(rf"\s*\d+(?:\s+{NUMBER}){{4}}\s*$")
 KAGGLE_LINE = re.compile(rf"[^,]+\.\w+(?:\s*,\s*{NUMBER}){{4}}\s*,[^,]+$")
+VOC_ROOT = re.compile(rb"<annotation[\s>]")
 SMALL = re.compile("[0-9]{1,9}")
 NAMES = ("classes.txt", "obj.names")
 
@@ -188,10 +189,12 @@ def _yolo_names(files: Files) -> list[str]:
         path = path_of(source)
         try:
             if path.name in NAMES or path.suffix == ".names":
-                lines = text_of(source, content).splitlines()
-                found[source] = [line.strip() for line in lines if line.strip()]
-            elif path.suffix in (".yaml", ".yml") and (names := _yaml_names(content)) is not None:
+                names = [line.strip() for line in text_of(source, content).rstrip().splitlines()]
+                if "" in names:
+                    raise ValueError(f"line {names.index('') + 1} is blank")
                 found[source] = names
+            elif path.suffix in (".yaml", ".yml") and (listed := _yaml_names(content)) is not None:
+                found[source] = listed
         except (ValueError, yaml.YAMLError, RecursionError) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{source}: no names of classes ({reason}); mend it") from error
@@ -199,7 +202,7 @@ def _yolo_names(files: Files) -> list[str]:
     if not found or not found[first]:
         raise UserError(
             "YOLO's labels are numbers, and no file has their names: add classes.txt with a name "
-            "a line, or data.yaml with 'names: [a, b]'"
+            "a line, or data.yaml with 'names: [a, b]' (data.layout.labels must match it, too)"
         )
     if other := next((source for source in found if found[source] != found[first]), ""):
         raise UserError(
@@ -221,6 +224,8 @@ def _yaml_names(content: bytes) -> list[str] | None:
         return None
     if not isinstance(names, list) or not all(isinstance(name, str | int) for name in names):
         raise ValueError("names is no list of names")
+    if any(isinstance(name, bool) for name in names):
+        raise ValueError("to YAML, yes, no, on and off are no names; write 'yes' and 'no'")
     return [str(name) for name in names]
 
 
@@ -246,7 +251,7 @@ LABEL_FORMATS = {
     "coco": LabelFormat(
         (".json",), lambda c: b'"images"' in c and b'"annotations"' in c, _coco, by_stem=False
     ),
-    "voc": LabelFormat((".xml",), lambda c: b"<annotation" in c, _voc, by_stem=True),
+    "voc": LabelFormat((".xml",), lambda c: bool(VOC_ROOT.search(c)), _voc, by_stem=True),
     "yolo": LabelFormat(
         (".txt", ".names", ".yaml", ".yml"),
         lambda c: bool(YOLO_LINE.match(_first_line(c))),

@@ -1,5 +1,6 @@
 """Boxes of a picture as a label file has them, and why some of them cannot be used."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -94,9 +95,47 @@ def text_of(source: str, content: bytes) -> str:
 
 def path_of(source: str) -> PurePosixPath:
     """Of a label file, inside its archive."""
-    return PurePosixPath(source.rpartition("!")[2])
+    archive, inside, path = source.partition("!")
+    return PurePosixPath(path if inside else archive)
 
 
 def named_in(source: str, name: str) -> PurePosixPath:
     """What a label file calls a picture, from its own folder on."""
     return path_of(source).parent / as_text(name.replace("\\", "/"))
+
+
+def carried(
+    corners: Corners, original: tuple[int, int], prepared: tuple[int, int], *, shares: bool = False
+) -> Corners:
+    """A box of the original picture in the prepared one: x1 < x2, y1 < y2, inside of it.
+
+    Args:
+        corners: as labelled; reversed ones are sorted, what is outside is cut.
+        original: width and height of the picture that people see, in pixels.
+        prepared: width and height of the same picture in the store.
+        shares: whether corners are shares of width and height, not pixels.
+
+    Returns:
+        x1, y1, x2, y2 in pixels of the prepared picture, rounded to hundredths.
+
+    Raises:
+        ValueError: not finite, without area, outside, or thinner than a pixel of the prepared
+            picture, which crops would lose; the text says which.
+    """
+    if not all(map(math.isfinite, corners)):
+        raise ValueError("not all of its numbers are finite")
+    spans = []
+    for axis, (whole, size) in enumerate(zip(original, prepared, strict=True)):
+        low, high = sorted(corners[axis::2])
+        if low == high:
+            raise ValueError("it has no area")
+        scale = 1.0 if shares else 1 / whole
+        low, high = (min(max(edge * scale, 0.0), 1.0) for edge in (low, high))
+        if low == high:
+            raise ValueError("it is outside of the picture")
+        span = round(low * size, 2), round(high * size, 2)
+        if span[1] - span[0] < 1:
+            raise ValueError("less than a pixel is left of it in the prepared picture")
+        spans.append(span)
+    (x1, x2), (y1, y2) = spans
+    return x1, y1, x2, y2

@@ -2,7 +2,7 @@
 
 import csv
 import io
-import re
+import warnings
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -18,7 +18,10 @@ ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")
 MARKS = (b"\xff\xfe", b"\xfe\xff")
 NOTHING = {"", "-", "na", "n/a", "nan", "null", "none", "?", "missing"}
 """What people write where there is no value."""
-ZONE = re.compile(r"(?:Z|[+-]\d\d:?\d\d)$")
+CLOCK = r"(?:T\d\d|:\d\d(?:[.,]\d+)?) ?(Z|[+-]\d\d(?::?\d\d)?)$"
+"""The zone behind a time of day, by ISO 8601."""
+ZONE = r".*(Z|[+-]\d\d:?\d\d)"
+"""As `%z` of `strptime` reads it, the last in a text."""
 
 
 @dataclass
@@ -134,18 +137,20 @@ def _times(
     texts: "pd.Series[str]", columns: Columns, source: "pd.Series[str]", found: Read
 ) -> "pd.Series[pd.Timestamp]":
     """Times without a zone; NaT where a line has none that can be read."""
-    zoned = texts.str.contains(ZONE) & texts.str.contains(":")
-    form = columns.time_format or "ISO8601"
-    times = pd.to_datetime(texts, format=form, errors="coerce", utc=True)
-    if zoned.any():
-        if (~zoned & times.notna()).any():
-            first = source[~zoned & times.notna()].iloc[0]
+    form = columns.time_format
+    try:
+        times = pd.to_datetime(texts, format=form or "ISO8601", errors="coerce", utc=True)
+    except ValueError as error:
+        raise UserError(f"data.layout.time_format={form}: {error}") from error
+    offsets = texts.str.extract(ZONE if form else CLOCK)[0].where(times.notna())
+    if offsets.notna().any() and (not form or "%z" in form):
+        if (plain := offsets.isna() & times.notna()).any():
             raise UserError(
-                f"{first}: a time without a zone, where others have one; give all of them one"
+                f"{source[plain].iloc[0]}: a time without a zone, where others have one; give all "
+                "of them one"
             )
-        offsets = sorted(set(texts[zoned].str.extract(f"({ZONE.pattern})")[0]))
-        if offsets != ["Z"]:
-            shown = ", ".join(offsets[:3])
+        if (zones := sorted(set(offsets.dropna()))) != ["Z"]:
+            shown = ", ".join(zones[:3])
             found.notes.append(f"times have the zones {shown}: they are told in UTC")
     for place in np.flatnonzero(times.isna()):
         reason = f"no time: '{texts.iloc[place]}'"
@@ -198,10 +203,13 @@ def _regular(rows: pd.DataFrame, frequency: str, name: str, found: Read) -> "pd.
     first, last = rows["time"].iloc[0], rows["time"].iloc[-1]
     try:
         step = pd.tseries.frequencies.to_offset(frequency)
-        if len(rows) > 1 and first + 1_000_000 * step < last:
+        hundred = first + 100 * step - first  # more of a long step would leave the calendar
+        if pd.Timedelta(0) < hundred < pd.Timedelta(seconds=100):
+            raise UserError("data.layout.frequency: no step is shorter than a second, s")
+        if (last - first) / hundred > 10_000:
             raise UserError(f"{name}: more than a million steps of data.layout.frequency")
         grid = pd.date_range(first, last, freq=frequency)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, ArithmeticError) as error:
         raise UserError(
             f"data.layout.frequency: pandas knows no '{frequency}'; such as h, D, W, MS"
         ) from error
@@ -209,8 +217,17 @@ def _regular(rows: pd.DataFrame, frequency: str, name: str, found: Read) -> "pd.
     if beside.mean() > 0.5:
         raise UserError(
             f"{name}: most times are not at data.layout.frequency={frequency}, such as "
-            f"{rows.loc[beside, 'time'].iloc[0]} after {first}"
+            f"{rows.loc[beside, 'time'].iloc[0]}{likely(pd.DatetimeIndex(rows['time']))}"
         )
     for source, time in zip(rows.loc[beside, "source"], rows.loc[beside, "time"], strict=True):
         found.refused.append({"source": source, "reason": f"not at a regular time: {time}"})
     return rows.set_index("time")["value"].reindex(grid)
+
+
+def likely(times: pd.DatetimeIndex) -> str:
+    """What the frequency of times may be, for a message; nothing if they have none."""
+    if len(times) < 3:
+        return ""
+    with warnings.catch_warnings(action="ignore"):  # it will be an offset in pandas 4
+        guess = pd.infer_freq(times)
+    return f"; their frequency looks like {getattr(guess, 'freqstr', guess)}" if guess else ""

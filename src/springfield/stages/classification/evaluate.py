@@ -93,7 +93,11 @@ def run(params: "Params", paths: Paths, machine: Machine) -> None:
     model = load_checkpoint(paths.checkpoint).to(machine.hardware.device)
     images = ImageStore(paths.images)
     classes, sides = read_split(paths.index, paths.split)
-    assert classes == model.architecture.classes
+    if classes != model.architecture.classes:
+        raise UserError(
+            "the checkpoint knows other classes than the data; 'springfield train' or 'dvc repro' "
+            "makes one for them"
+        )
     index = pd.read_csv(paths.index, dtype=str, keep_default_na=False).set_index("id")
     groups = pd.read_csv(paths.split, dtype=str).set_index("id")["group"].reindex(index.index)
     groups = groups.fillna(index["sha256"])  # of the official test set: each frame for itself

@@ -171,8 +171,9 @@ class Detector(nn.Module):
         where = (order // classes)[..., None].expand(-1, -1, 4)
         boxes = found.boxes.gather(1, where).clamp(0, size)
         same = alike(boxes, labels, self.architecture.iou)
-        votes = same * best[:, None, :]
-        boxes = votes @ boxes / votes.sum(-1, keepdim=True)
+        votes = (same * best[:, None, :])[..., None]
+        # No product of matrices: mixed precision would round the corners to whole pixels.
+        boxes = (votes * boxes[:, None]).sum(2) / votes.sum(2)
         final, order = (best * ~suppressed(same)).topk(count)
         there = final > 0
         boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4)) * there[..., None]

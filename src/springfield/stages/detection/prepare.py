@@ -17,8 +17,8 @@ from rich.markup import escape
 from springfield.files import atomic, write_json
 from springfield.images.drawing.boxes_page import write_boxes_page
 from springfield.images.reading.archives import Item, entries, is_archive
-from springfield.images.reading.boxes import BoxLayout, Labelled, carried, read_labels
-from springfield.images.reading.labels import Box, Labels, Listed
+from springfield.images.reading.boxes import BoxLayout, Labelled, read_labels
+from springfield.images.reading.labels import Box, Labels, Listed, carried
 from springfield.images.reading.names import as_text
 from springfield.images.reading.notes import on_names, on_sides
 from springfield.images.reading.parallel import Decoded, decoded
@@ -152,17 +152,24 @@ class _Found:
                 self.other_scale += len(labels.boxes)
                 reason = f"of another scale than its picture of {_times(original)}"
                 self._leave_out(labels.boxes, reason)
-                boxes: list[list[Any]] = []
+                used: list[tuple[Box, list[Any]]] = []
             else:
-                boxes = self._boxes(labels, original, pixels.shape[1::-1])
+                used = self._boxes(labels, original, pixels.shape[1::-1])
+            boxes = [corners for _, corners in used]
             if not boxes and (labels.boxes or labels.refused or labels.left_out):
                 reason = "none of its boxes can be used"
                 self.unboxed.append({"source": item.source, "reason": reason})
             elif first := self._seen.get(row["id"]):
+                if boxes and not first["boxes"]:
+                    reason = f"the same as {item.source}, which has boxes"
+                    self.conflicts.append({"source": first["source"], "reason": reason})
+                    first.update(row | {"boxes": boxes})  # they are of the same pixels
+                    self.boxes_of.update(box[0] for box in boxes)
+                    continue
                 kind = self.duplicates if first["boxes"] == boxes else self.conflicts
                 reason = f"the same as {first['source']}"
                 kind.append({"source": item.source, "reason": reason})
-                self._leave_out(labels.boxes[: len(boxes)], f"its picture is {reason}")
+                self._leave_out([box for box, _ in used], f"its picture is {reason}")
             else:
                 self._seen[row["id"]] = row | {"boxes": boxes}
                 self.rows.append(self._seen[row["id"]])
@@ -174,8 +181,8 @@ class _Found:
 
     def _boxes(
         self, labels: Labels, original: tuple[int, int], prepared: tuple[int, int]
-    ) -> list[list[Any]]:
-        """The boxes of a picture once it is prepared; the rest is listed with its reason."""
+    ) -> list[tuple[Box, list[Any]]]:
+        """Boxes, and what they are in the prepared picture; the rest is listed with its reason."""
         kept = []
         for box in labels.boxes:
             try:
@@ -183,7 +190,7 @@ class _Found:
             except ValueError as error:
                 self.refused_boxes.append({"source": box.source, "reason": str(error)})
                 continue
-            kept.append([box.name, *corners])
+            kept.append((box, [box.name, *corners]))
             x1, y1, x2, y2 = box.corners
             self.reversed += x1 > x2 or y1 > y2
             width, height = (1, 1) if labels.shares else original
@@ -205,6 +212,11 @@ class _Found:
             yield (
                 f"{len(lost)} pictures that have boxes are missing, or cannot be told from others; "
                 f"the first: {lost[0]}"
+            )
+        if self.conflicts:
+            yield (
+                f"{len(self.conflicts)} pictures are there again with other boxes, and left out; "
+                f"the first: {self.conflicts[0]['source']} is {self.conflicts[0]['reason']}"
             )
         if self.other_scale:
             yield (

@@ -52,7 +52,7 @@ def run(params: "ForecastingParams", paths: Paths, machine: Machine) -> None:
     model = load_checkpoint(paths.checkpoint).to(machine.hardware.device)
     a = model.architecture
     sides = read_split(paths.series, paths.index, paths.split)
-    factors = _factors(model, sides)
+    factors, used = _factors(model, sides)
     val, test = (
         rolling_forecasts(model, sides, side, factors, a.horizon) for side in ("val", "test")
     )
@@ -82,7 +82,7 @@ def run(params: "ForecastingParams", paths: Paths, machine: Machine) -> None:
         for name, figure in figures.items():
             figure.savefig(partial / f"{name}.png", metadata={"Software": None})
         curves_plot(paths.training, partial / "curves.png")
-    write_json(paths.calibration, {"levels": a.levels, "factors": factors})
+    write_json(paths.calibration, {"levels": a.levels, "factors": factors, "sides": used})
     write_json(paths.metrics, result)
 
 
@@ -90,8 +90,8 @@ def _write_csv(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")
 
 
-def _factors(model: "Forecaster", sides: "Sides") -> list[float]:
-    """By what each interval is widened, so that it holds on val what it promises.
+def _factors(model: "Forecaster", sides: "Sides") -> tuple[list[float], tuple[str, ...]]:
+    """By what each interval is widened, so that it holds on val what it promises; and those sides.
 
     Where val has few forecasts, those of train are taken, too, although they were learnt from.
     """
@@ -107,7 +107,7 @@ def _factors(model: "Forecaster", sides: "Sides") -> list[float]:
     for place, level in enumerate(a.levels):
         distances = np.concatenate([forecasts.distances(place) for forecasts in found])
         factors.append(widening(distances.ravel(), level, independent))
-    return factors
+    return factors, used
 
 
 def _scores(

@@ -102,6 +102,7 @@ def run(params: "ForecastingParams", paths: Paths, machine: Machine) -> None:
         "test_forecasts": len(origins),
         "largest_difference": difference,
         "rmse": errors,
+        "intervals_from": calibrated["sides"],
         "megabytes": {kind: round(file.stat().st_size / 1e6, 3) for kind, file in files.items()},
     }
     write_json(paths.description, described)

@@ -165,7 +165,7 @@ class Forecaster(nn.Module):
             raise UserError(f"model.backbone: no '{architecture.backbone}'; there is: lstm")
         try:
             self.backbone = LSTM(architecture, drop_rate, **architecture.options)
-        except (TypeError, RuntimeError, IndexError) as error:
+        except (TypeError, ValueError, RuntimeError, IndexError) as error:
             raise UserError(f"model.options: {error}") from error
         if self.backbone.smoothing and architecture.window < architecture.season:
             raise UserError(

@@ -27,7 +27,7 @@ class PrepareParams:
     max_refused: Annotated[float, Field(ge=0, le=1)]
     """The share of unusable lines past which the stage fails."""
     max_filled: Annotated[float, Field(ge=0, le=1)]
-    """The share of missing values past which it fails; fewer are interpolated."""
+    """The share of missing values past which it fails; fewer are filled."""
 
 
 def run(params: "ForecastingParams", paths: Paths, machine: Machine) -> None:
@@ -65,9 +65,14 @@ def run(params: "ForecastingParams", paths: Paths, machine: Machine) -> None:
 def _filled(found: "Read", allowed: PrepareParams, columns: "Columns", name: str) -> pd.DataFrame:
     """The series without holes, and where they were.
 
+    A missing value is the last one before it: one between its neighbours would tell of what comes.
+    Where the file ends (or begins) without values, there is no series.
+
     Raises:
         UserError: too much of it is missing, it never changes, or it is too short.
     """
+    from springfield.series.reading.table import likely
+
     series, refused = found.series, found.refused
     if len(refused) > allowed.max_refused * found.lines:
         raise UserError(
@@ -75,20 +80,25 @@ def _filled(found: "Read", allowed: PrepareParams, columns: "Columns", name: str
             f"{allowed.max_refused} allows; the first: {refused[0]['source']}: "
             f"{refused[0]['reason']}"
         )
-    missing = series.isna()
-    if missing.all():
+    if series.isna().all():
         raise UserError(f"{name}: the column '{columns.value}' has no numbers")
+    ends = len(series)
+    series = series[series.first_valid_index() : series.last_valid_index()]
+    if ends := ends - len(series):
+        found.notes.append(f"the first or last {ends} times have no value and are left out")
+    missing = series.isna()
     if missing.mean() > allowed.max_filled:
         raise UserError(
             f"{int(missing.sum())} of {len(series)} values are missing, more than "
             f"prepare.max_filled={allowed.max_filled} allows; the first: {series.index[missing][0]}"
+            f"{likely(pd.DatetimeIndex(series.index[~missing]))}"
         )
     if missing.any():
         found.notes.append(
-            f"{int(missing.sum())} missing values are interpolated, the first at "
+            f"{int(missing.sum())} missing values are filled with the one before, the first at "
             f"{series.index[missing][0]}"
         )
-    filled = series.interpolate(limit_direction="both")
+    filled = series.ffill()
     if filled.nunique() < 2:
         raise UserError(f"{name}: '{columns.value}' is {filled.iloc[0]} at all times")
     needed = 2 * columns.season + columns.horizon

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from springfield.machine.errors import UserError
-from springfield.machine.progress import track
+from springfield.machine.progress import console, track
 from springfield.scoring.intervals import bootstrap_interval, interval
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ SIMPLE = {
     "holt_winters": "Holt-Winters",
 }
 """Simple forecasts, and how they are called wherever a person reads of them."""
+FEWEST = 10
+"""Values that statsmodels needs to begin Holt-Winters, besides two seasons."""
 FITTED = 200
 """Seasons before the test that Holt-Winters has its weights from, so that it takes seconds."""
 
@@ -150,16 +152,16 @@ def simple_forecasts(
     """Those of `SIMPLE`, N x horizon each: the last value again, and the last season again.
 
     Holt-Winters (Winters, 1960; additive) has its weights from before the first origin; from each
-    origin it knows all that came before.
+    origin it knows all that came before. With less than two seasons there, it is left out.
     """
     steps = np.arange(horizon)
     last = np.repeat(values[origins - 1, None], horizon, axis=1)
     seasonal = values[origins[:, None] - season + steps % season]
-    return {
-        "last_value": last,
-        "seasonal_naive": seasonal,
-        "holt_winters": _holt_winters(values, origins, horizon, season),
-    }
+    found = {"last_value": last, "seasonal_naive": seasonal}
+    if origins[0] < max(FEWEST, 2 * season):
+        console.print("[yellow]Less than two seasons before the test: no Holt-Winters[/]")
+        return found
+    return found | {"holt_winters": _holt_winters(values, origins, horizon, season)}
 
 
 def _holt_winters(values: Values, origins: NDArray[np.int64], horizon: int, season: int) -> Values:
