@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from springfield import pipeline
+from springfield.cli.stages import journal
 from springfield.config import TASKS, by_key, compose, load
 from springfield.machine.errors import UserError
 
@@ -56,6 +57,23 @@ def test_own_pictures_start_from_pretrained_weights_and_give_their_name(
     assert (params.model.backbone, params.model.input_size) == ("resnet18", 224)
     compose(REPOSITORY, target, ["experiment=folder", "data.name=cats"])
     assert load(target).data.name == "cats"
+
+
+@pytest.mark.parametrize(
+    ("experiment", "watch", "called"),
+    [
+        ("folder", "../my_birds", "my_birds"),
+        ("boxes", "../my_birds", "my_birds"),
+        ("series", "../rain.csv", "rain_csv"),
+        ("sample", None, "sample"),
+    ],
+)
+def test_own_data_have_an_experiment_of_mlflow_each(
+    experiment: str, watch: str | None, called: str, tmp_path: Path
+) -> None:
+    chosen = [f"experiment={experiment}", *([f"data.watch={watch}"] if watch else [])]
+    compose(REPOSITORY, tmp_path / "params.yaml", chosen)
+    assert journal(load(tmp_path / "params.yaml")) == called
 
 
 def test_a_data_set_of_another_task_is_told(tmp_path: Path) -> None:

@@ -152,6 +152,13 @@ def test_a_full_disk_in_prepare(project: Project) -> None:
         subprocess.run(["umount", str(data)], check=True)
 
 
+def test_a_checkpoint_of_other_classes_is_told(finished: Project) -> None:
+    finished.springfield("compose", "split=random", "split.classes=[ada_quill,ivo_stone]")
+    finished.springfield("split")
+    told = finished.springfield("evaluate", status=1)
+    assert "error: the checkpoint knows other classes than the data; 'springfield train'" in told
+
+
 @pytest.mark.real_processes
 def test_from_an_archive_without_git_and_nothing_calls_home(
     project: Project, tmp_path: Path

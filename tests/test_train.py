@@ -389,6 +389,18 @@ def test_two_processes_or_pieces_train_as_one_does(finished: Project, change: st
 
 
 @pytest.mark.slow
+def test_a_part_of_an_epoch_is_the_same_in_pieces(finished: Project) -> None:
+    """Of whole batches: 2.8 of 7, of which there are 28 quarters."""
+    part = (*SAME[:2], "train.batch_size=16", "train.epochs=2", "train.limit_batches=0.4")
+    found = []
+    for pieces in (1, 4):
+        finished.springfield("compose", *part, f"train.accumulate={pieces}")
+        finished.springfield("train")
+        found.append(finished.metrics()[["train_loss", "val_loss", "lr"]].to_numpy())
+    assert found[1] == pytest.approx(found[0], abs=1e-4)
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*LeafSpec")
 def test_each_part_of_the_recipe_can_be_switched(finished: Project) -> None:
     """Each alone changes what is learnt, and training stays repeatable."""
