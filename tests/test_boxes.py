@@ -396,6 +396,15 @@ def test_a_label_file_that_cannot_be_read_makes_no_background(tmp_path: Path) ->
     assert "damaged in the archive" in refused["reason"]
 
 
+def test_a_file_of_another_kind_that_cannot_be_read_does_no_harm(tmp_path: Path) -> None:
+    """As a note of the same name beside a picture and its XML."""
+    files = {"a.png": drawn(1), "a.xml": voc(voc_object(20, 15, 60, 45)), "a.txt": b"a note"}
+    archive = put(tmp_path / "data/raw", files)
+    archive.write_bytes(archive.read_bytes().replace(b"a note", b"a nope"))  # bad CRC
+    found, _ = prepared(tmp_path)
+    assert found == {"a.png": [HALF]}
+
+
 @pytest.mark.parametrize("name", ["classes.txt", "boxes.json"])
 def test_a_label_file_of_many_that_cannot_be_read_is_told(name: str, tmp_path: Path) -> None:
     whole = {**YOLO_LABEL, "classes.txt": b"cat"} if name == "classes.txt" else {name: GOOD_COCO}
@@ -415,7 +424,7 @@ def test_names_that_look_like_something_else(tmp_path: Path) -> None:
     boxes = coco({"\u00e9.png": [("cat", [20, 15, 40, 30])]})
     files = {"e\u0301.png": drawn(1), "boxes.json": boxes}
     assert len(read_labels([put(tmp_path, files)], ANY).pictures) == 1
-    with pytest.raises(UserError, match="'!' in the name of an archive; rename it"):
+    with pytest.raises(UserError, match="'!' in the name of an archive"):
         read_labels([put(tmp_path, files, "Wow!.zip")], ANY)
 
 

@@ -383,7 +383,9 @@ def test_a_plot_goes_to_a_folder_that_is_there(forecast: Paths, tmp_path: Path) 
     file.write_text(week(60).to_csv(index=False))
     with pytest.raises(UserError, match=r"--plot: there is no folder .*out$"):
         say(opened, [file], tmp_path / "out/next.png", as_json=False)
-    with pytest.raises(UserError, match=r"--plot writes \.png, \.svg, \.pdf, not next\.txt"):
+    with pytest.raises(
+        UserError, match=r"--plot: Format 'txt' is not supported \(supported formats: "
+    ):
         say(opened, [file], tmp_path / "next.txt", as_json=False)
     say(opened, [file], tmp_path / "next.svg", as_json=False)
     assert "<svg" in (tmp_path / "next.svg").read_text()

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from springfield.serving.predict import Opened
 
-PLOTS = (".png", ".svg", ".pdf")
 SHOWN = 5
 """Horizons of known values in the plot."""
 
@@ -34,8 +33,6 @@ def forecast(model: "Opened", files: list[Path], plot: Path | None, *, as_json: 
         raise UserError("--plot draws one series; name one file")
     if plot and not plot.parent.is_dir():
         raise UserError(f"--plot: there is no folder {plot.parent}")
-    if plot and plot.suffix.lower() not in PLOTS:
-        raise UserError(f"--plot writes {', '.join(PLOTS)}, not {plot.name}")
     forecaster = Forecaster(model)
     answers: list[dict[str, Any]] = []
     for path in files:
@@ -98,5 +95,8 @@ def _draw(
     axes = figure.subplots()
     draw(axes, known.iloc[-SHOWN * len(coming) :], coming, None, levels)
     axes.legend(fontsize=8)
-    figure.savefig(path)
+    try:
+        figure.savefig(path)
+    except ValueError as error:  # it names the formats that there are
+        raise UserError(f"--plot: {error}") from error
     console.print(terminal(f"written: {path}"))

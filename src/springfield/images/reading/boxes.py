@@ -125,7 +125,9 @@ def _files(paths: Iterable[Path]) -> tuple[dict[str, bytes], list[str], dict[str
         if path.name == ORIGIN:
             continue
         if "!" in path.name:
-            raise UserError(f"{path.name}: '!' in the name of an archive; rename it")
+            raise UserError(
+                f"{path.name}: '!' in the name of an archive or a label file; rename it"
+            )
         if path.suffix.lower() in suffixes and not is_archive(path):
             files[path.name] = path.read_bytes()
             continue
@@ -199,9 +201,11 @@ def _unread(lost: dict[str, str], kind: LabelFormat, stems: set[str]) -> Iterato
     """
     for source, problem in lost.items():
         path = path_of(source)
+        if path.suffix.lower() not in kind.suffixes:
+            continue
         if kind.by_stem and path.stem in stems:
             yield Labels(source, path.with_suffix(""), problem=problem)
-        elif path.suffix.lower() in kind.suffixes and (not kind.by_stem or path.name in NAMES):
+        elif not kind.by_stem or path.name in NAMES:
             raise UserError(f"{source}: {problem}; mend it, or leave it out by data.layout.labels")
 
 
