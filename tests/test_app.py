@@ -123,6 +123,32 @@ def serving(folder: Path, *options: str) -> Iterator[str]:
         process.wait()
 
 
+def build(folder: Path, into: Path, *options: str) -> Path:
+    """`springfield app --build`: the page as files, for any host."""
+    command = [*SPRINGFIELD, "app", "--build", str(into), *options]
+    subprocess.run(command, cwd=folder, env=ENV, check=True, capture_output=True)
+    return into
+
+
+class Bare(http.server.SimpleHTTPRequestHandler):
+    """`python -m http.server`, quietly."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@contextmanager
+def hosted(folder: Path, handler: type[Bare] = Bare) -> Iterator[int]:
+    """The port of a static host for a folder."""
+    made = functools.partial(handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), made) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+
+
 @pytest.fixture(scope="session")
 def address(folder: Path) -> Iterator[str]:
     with serving(folder) as address:
@@ -864,8 +890,7 @@ def test_random_draws_from_the_test_side_of_the_data(
 def test_a_static_page_has_pictures_of_the_data_only_if_told_to(
     trained: Path, tmp_path: Path, options: tuple[str, ...], own: bool
 ) -> None:
-    command = [*SPRINGFIELD, "app", "--build", str(tmp_path / "built"), *options]
-    subprocess.run(command, cwd=trained, env=ENV, check=True, capture_output=True)
+    build(trained, tmp_path / "built", *options)
     with (trained / "data/split.csv").open() as file:
         test = [row["id"] for row in csv.DictReader(file) if row["split"] == "test"]
     store = ImageStore(trained / "data/prepared/images.arrow")
@@ -1104,13 +1129,6 @@ def test_it_answers_offline_after_the_first_visit(context: BrowserContext, folde
     expect(page.locator("#rows tr")).to_have_count(2)
 
 
-class Bare(http.server.SimpleHTTPRequestHandler):
-    """`python -m http.server`, quietly."""
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
-
-
 class Neighbour(Bare):
     """Another program: pages of its own, with names that the page has, too."""
 
@@ -1194,19 +1212,15 @@ def test_the_model_is_downloaded_once(context: BrowserContext, address: str) -> 
 def test_a_later_visit_asks_only_for_what_has_changed(
     context: BrowserContext, folder: Path, tmp_path: Path
 ) -> None:
-    built, asked = tmp_path / "built", []
+    built, asked = build(folder, tmp_path / "built"), []
 
     class Noting(Bare):
         def do_GET(self) -> None:
             asked.append(self.path.removeprefix("/"))
             super().do_GET()
 
-    command = [*SPRINGFIELD, "app", "--build", str(built)]
-    subprocess.run(command, cwd=folder, env=ENV, check=True, capture_output=True)
-    handler = functools.partial(Noting, directory=str(built))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        page = visit(context, f"http://127.0.0.1:{server.server_port}/")
+    with hosted(built, Noting) as port:
+        page = visit(context, f"http://127.0.0.1:{port}/")
         installed(page)
         asked.clear()
         page.reload()
@@ -1227,7 +1241,6 @@ def test_a_later_visit_asks_only_for_what_has_changed(
         ready(page)
         assert page.title().startswith("New: ")
         assert set(asked) <= {"", "index.html", *always}
-        server.shutdown()
     page.reload()  # kept as it is now
     ready(page)
     assert page.title().startswith("New: ")
@@ -1237,13 +1250,9 @@ def test_after_an_update_all_is_new_without_a_network(
     context: BrowserContext, folder: Path, tmp_path: Path
 ) -> None:
     """Also what no visit has asked for since; below a path that needs escapes."""
-    built = tmp_path / "my сайт"
-    command = [*SPRINGFIELD, "app", "--build", str(built)]
-    subprocess.run(command, cwd=folder, env=ENV, check=True, capture_output=True)
-    handler = functools.partial(Bare, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        page = visit(context, f"http://127.0.0.1:{server.server_port}/my сайт/")
+    built = build(folder, tmp_path / "my сайт")
+    with hosted(tmp_path) as port:
+        page = visit(context, f"http://127.0.0.1:{port}/my сайт/")
         installed(page)
         changed, site = b"// of another make\n", built / "site.json"
         (built / "csv.mjs").write_bytes(changed)
@@ -1254,7 +1263,6 @@ def test_after_an_update_all_is_new_without_a_network(
         ready(page)
         whole = "() => caches.match('whole').then((kept) => kept?.text())"
         wait(lambda: hashlib.sha256(changed).hexdigest() in (page.evaluate(whole) or ""), 20)
-        server.shutdown()
     page.reload()
     ready(page)
     assert page.evaluate("fetch('csv.mjs').then((r) => r.text())") == changed.decode()
@@ -1268,18 +1276,14 @@ def test_it_can_be_installed(page: Page) -> None:
 
 
 def test_any_static_host_serves_it(context: BrowserContext, folder: Path, tmp_path: Path) -> None:
-    built = tmp_path / "built"
-    command = [*SPRINGFIELD, "app", "--build", str(built)]
-    subprocess.run(command, cwd=folder, env=ENV, check=True, capture_output=True)
+    built = build(folder, tmp_path / "built")
     assert (built / ".nojekyll").is_file()  # GitHub Pages takes it as it is
     _, front, _ = (built / "README.md").read_text().split("---\n")
     space = yaml.safe_load(front)  # and a Space of Hugging Face
     assert (space["sdk"], space["app_file"]) == ("static", "index.html")
     assert space["custom_headers"]["cross-origin-embedder-policy"] == "require-corp"
-    handler = functools.partial(Bare, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        page = visit(context, f"http://127.0.0.1:{server.server_port}/built/")
+    with hosted(tmp_path) as port:
+        page = visit(context, f"http://127.0.0.1:{port}/built/")
         assert not page.evaluate("crossOriginIsolated")
         picture = photo((200, 150))
         ask(page, upload("a.png", encoded(picture, "PNG")))
@@ -1294,7 +1298,6 @@ def test_any_static_host_serves_it(context: BrowserContext, folder: Path, tmp_pa
         page.reload()  # from now on the service worker adds the headers
         ready(page)
         assert page.evaluate("crossOriginIsolated")
-        server.shutdown()
     page.reload()
     ready(page)
 
@@ -1302,13 +1305,8 @@ def test_any_static_host_serves_it(context: BrowserContext, folder: Path, tmp_pa
 def test_over_plain_http_it_answers_with_one_thread(
     context: BrowserContext, folder: Path, tmp_path: Path
 ) -> None:
-    command = [*SPRINGFIELD, "app", "--build", str(tmp_path / "built")]
-    subprocess.run(command, cwd=folder, env=ENV, check=True, capture_output=True)
-    handler = functools.partial(Bare, directory=str(tmp_path / "built"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        over_plain_http(context, f"http://{ELSEWHERE}:{server.server_port}/", folder)
-        server.shutdown()
+    with hosted(build(folder, tmp_path / "built")) as port:
+        over_plain_http(context, f"http://{ELSEWHERE}:{port}/", folder)
 
 
 def over_plain_http(context: BrowserContext, address: str, folder: Path) -> None:
@@ -1743,9 +1741,7 @@ def test_a_folder_with_other_things_is_not_overwritten(folder: Path, tmp_path: P
 
 
 def test_a_new_page_replaces_the_old_one_and_nothing_else(folder: Path, tmp_path: Path) -> None:
-    built = tmp_path / "site"
-    command = [*SPRINGFIELD, "app", "--build", str(built)]
-    subprocess.run(command, cwd=folder, env=ENV, check=True, capture_output=True)
+    built = build(folder, tmp_path / "site")
     (built / ".git").mkdir()
     (built / "CNAME").write_text("example.org")
     (built / "old.mjs").write_text("of a page before")
@@ -1754,7 +1750,7 @@ def test_a_new_page_replaces_the_old_one_and_nothing_else(folder: Path, tmp_path
     (built / "site.json").write_text(json.dumps(site))
     (built / "index.html").write_text("of a page before")
     (tmp_path / "kept.txt").write_text("not of the page")
-    subprocess.run(command, cwd=folder, env=ENV, check=True, capture_output=True)
+    build(folder, built)
     assert (built / ".git").is_dir()
     assert (built / "CNAME").read_text() == "example.org"
     assert (tmp_path / "kept.txt").is_file()
