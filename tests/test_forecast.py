@@ -383,10 +383,10 @@ def test_a_plot_goes_to_a_folder_that_is_there(forecast: Paths, tmp_path: Path) 
     file.write_text(week(60).to_csv(index=False))
     with pytest.raises(UserError, match=r"--plot: there is no folder .*out$"):
         say(opened, [file], tmp_path / "out/next.png", as_json=False)
-    with pytest.raises(
-        UserError, match=r"--plot: Format 'txt' is not supported \(supported formats: "
-    ):
-        say(opened, [file], tmp_path / "next.txt", as_json=False)
+    for name in ("next.txt", "next"):
+        with pytest.raises(UserError, match=rf"--plot writes .*, png, .*, not {name}$"):
+            say(opened, [file], tmp_path / name, as_json=False)
+    assert list(tmp_path.glob("next*")) == []
     say(opened, [file], tmp_path / "next.svg", as_json=False)
     assert "<svg" in (tmp_path / "next.svg").read_text()
 

@@ -33,6 +33,8 @@ def forecast(model: "Opened", files: list[Path], plot: Path | None, *, as_json: 
         raise UserError("--plot draws one series; name one file")
     if plot and not plot.parent.is_dir():
         raise UserError(f"--plot: there is no folder {plot.parent}")
+    if plot:
+        _writable(plot)
     forecaster = Forecaster(model)
     answers: list[dict[str, Any]] = []
     for path in files:
@@ -84,6 +86,15 @@ def _rows(coming: "pd.DataFrame", levels: list[float]) -> list[dict[str, Any]]:
     ]
 
 
+def _writable(plot: Path) -> None:
+    """Refuse a suffix that matplotlib does not know; to a name without one it would add its own."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    formats = FigureCanvasBase.get_supported_filetypes()
+    if plot.suffix.lower().removeprefix(".") not in formats:
+        raise UserError(f"--plot writes {', '.join(sorted(formats))}, not {plot.name}")
+
+
 def _draw(
     known: "pd.Series[float]", coming: "pd.DataFrame", levels: list[float], path: Path
 ) -> None:
@@ -95,8 +106,5 @@ def _draw(
     axes = figure.subplots()
     draw(axes, known.iloc[-SHOWN * len(coming) :], coming, None, levels)
     axes.legend(fontsize=8)
-    try:
-        figure.savefig(path)
-    except ValueError as error:  # it names the formats that there are
-        raise UserError(f"--plot: {error}") from error
+    figure.savefig(path)
     console.print(terminal(f"written: {path}"))
