@@ -44,7 +44,7 @@ class ModelParams:
     detections: PositiveInt
     """Boxes that are given for a picture, at most."""
     iou: Annotated[float, Field(gt=0, lt=1)]
-    """Overlap of two boxes of a class past which only the more probable one is given."""
+    """Overlap of two boxes of a class past which they are of one thing: the mean is given."""
     drop_rate: Annotated[float, Field(ge=0, lt=1)]
     """Dropout before the last layers."""
     options: dict[str, Any]
