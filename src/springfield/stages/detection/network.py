@@ -43,7 +43,7 @@ class Architecture:
     detections: int
     """Boxes of a picture, at most."""
     iou: float
-    """Overlap past which the less probable of two boxes of a class is dropped."""
+    """Overlap past which two boxes of a class are of one thing."""
     options: dict[str, Any] = field(default_factory=dict)
     """Arguments of the backbone."""
 
