@@ -159,6 +159,7 @@ def main() -> None:
                     measured.setdefault((name, threads, count), []).append(seconds)
     about = {
         **provenance(processor()),
+        "experiment": params.experiment,
         "backbone": params.model.backbone,
         "input_size": size,
     }

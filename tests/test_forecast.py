@@ -378,7 +378,9 @@ def test_large_values_are_told_apart(
     assert all(re.search(r" 10\d{4}\.\d\d to 10\d{4}\.\d\d ", line) for line in lines)
 
 
-def test_a_plot_goes_to_a_folder_that_is_there(forecast: Paths, tmp_path: Path) -> None:
+def test_a_plot_goes_to_a_folder_that_is_there(
+    forecast: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file, opened = tmp_path / "series.csv", open_model(forecast.onnx)
     file.write_text(week(60).to_csv(index=False))
     with pytest.raises(UserError, match=r"--plot: there is no folder .*out$"):
@@ -389,6 +391,9 @@ def test_a_plot_goes_to_a_folder_that_is_there(forecast: Paths, tmp_path: Path) 
     assert list(tmp_path.glob("next*")) == []
     say(opened, [file], tmp_path / "next.svg", as_json=False)
     assert "<svg" in (tmp_path / "next.svg").read_text()
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match=r"--plot: 'xelatex' not found"):
+        say(opened, [file], tmp_path / "tex.pgf", as_json=False)
 
 
 def test_of_one_forecast_nobody_knows_how_sure_its_score_is(tmp_path: Path) -> None:

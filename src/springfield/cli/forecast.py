@@ -106,5 +106,8 @@ def _draw(
     axes = figure.subplots()
     draw(axes, known.iloc[-SHOWN * len(coming) :], coming, None, levels)
     axes.legend(fontsize=8)
-    figure.savefig(path)
+    try:
+        figure.savefig(path)
+    except RuntimeError as error:  # a format that another program writes
+        raise UserError(f"--plot: {error}") from error
     console.print(terminal(f"written: {path}"))
