@@ -35,7 +35,7 @@ def scores(metrics: dict[str, Any]) -> dict[str, float]:
             if flips := metrics.get("test_flips"):
                 own |= {f"test_flips_{key}": round(flips[key], 4) for key in names[1:]}
         case "map50":
-            names = ("n", "map50", "map", "found", "frame_f1")
+            names = ("n", "map50", "map", "found", "recall_at_1", "frame_f1")
             own = {f"mean_box_{key}": value for key, value in own.items()}
         case _:
             names = ("n", "rmse", "mean_rmse", "mae", "coverage_80", "coverage_95")

@@ -14,6 +14,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
+from torchmetrics.detection import MeanAveragePrecision
 
 from springfield.images.store import write_images
 from springfield.learning.curves import curves_plot
@@ -99,7 +100,7 @@ def test_scores_of_three_frames_are_those_worked_out_by_hand() -> None:
     assert (found["n"], found["boxes"]) == (3, 3)
     assert found["map50"] == pytest.approx((34 + 33 * 2 / 3) / 101, abs=1e-3)
     assert found["map"] == pytest.approx((3 * (34 + 33 * 2 / 3) + 7 * 34) / 10 / 101, abs=1e-3)
-    assert found["found"] == pytest.approx(1 / 3)
+    assert found["found"] == found["recall_at_1"] == pytest.approx(1 / 3)
     assert found["frame_f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)
     assert found["precision"] == pytest.approx(2 / 3)
     assert found["recall"] == pytest.approx(2 / 3)
@@ -128,6 +129,10 @@ def test_scores_of_three_frames_are_those_worked_out_by_hand() -> None:
             [([(0, FIRST), (0, SECOND)], [(0, FIRST, 0.9), (0, FIRST, 0.9), (0, SECOND, 0.9)])],
             {"precision": 2 / 3, "recall": 1.0, "found": 1.0},  # ties
         ),
+        (
+            [([(0, FIRST)], [(1, AWAY, 0.9), (0, FIRST, 0.5), (0, AWAY, 0.4)])],  # lisa is surer
+            {"found": 0.0, "recall_at_1": 1.0, "recall": 0.0},
+        ),
     ],
 )
 def test_frames_without_boxes_or_answers_have_scores(
@@ -155,6 +160,21 @@ def test_average_precision_is_counted_again_as_coco_counts_it(classes: int, digi
         )
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_recall_at_1_is_that_of_coco_with_one_detection(seed: int) -> None:
+    given = answers(drawn(60, seed, classes=2))
+    coco = MeanAveragePrecision(
+        iou_thresholds=[0.5], max_detection_thresholds=[1, 10, 100], extended_summary=True,
+        backend="faster_coco_eval",
+    )  # fmt: skip
+    coco.update(given.found.by_frame(60), given.truth.by_frame(60))
+    of_classes = coco.compute()["recall"][0, :, 0, 0].numpy()
+    labelled = np.bincount(given.truth.labels)
+    expected = (of_classes * labelled).sum() / labelled.sum()
+    assert 0 < expected < measured(given, 0.0)[0]["recall"]
+    assert measured(given)[0]["recall_at_1"] == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_the_threshold_has_the_highest_mean_f1_of_frames(seed: int) -> None:
     given = answers(drawn(20, seed, digits=1 + seed))
@@ -177,7 +197,7 @@ def test_intervals_hold_the_scores_and_are_wider_where_frames_are_copies() -> No
         measured(answers(copies, groups.tolist()), 0.3)[0]
         for groups in (np.arange(120) // 4, np.arange(120))
     )
-    for name in ("map50", "found", "f1", "frame_f1", "precision", "recall"):
+    for name in ("map50", "found", "recall_at_1", "f1", "frame_f1", "precision", "recall"):
         assert alone[name] == shots[name]
         assert 0 <= shots[f"{name}_low"] < shots[name] < shots[f"{name}_high"] <= 1
         widths = [found[f"{name}_high"] - found[f"{name}_low"] for found in (shots, alone)]

@@ -17,9 +17,12 @@ SIDES = {
 }  # fmt: skip
 COLUMNS = {
     "accuracy": {"accuracy": "accuracy", "macro_f1": "macro-F1", "macro_f1_10": "of 10+\nframes"},
-    "map50": {"map50": "mAP50", "map": "mAP50-95", "found": "found", "f1": "F1"},
+    "map50": {
+        "map50": "mAP50", "map": "mAP50-95", "found": "found", "recall_at_1": "recall\nat 1",
+        "f1": "F1",
+    },
     "rmse": {"rmse": "RMSE", "mean_rmse": "mean of\neach", "mae": "MAE"},
-}
+}  # fmt: skip
 """Of the table, by the primary score."""
 COUNTED = {"accuracy": "frames", "map50": "frames", "rmse": "forecasts"}
 NEXT = {

@@ -119,6 +119,12 @@ def bootstrap_interval(
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
+def low_and_high(name: str, ends: tuple[float, float] | None) -> dict[str, float | None]:
+    """An interval by the names that reports give its ends; None, twice, is one nobody knows."""
+    low, high = ends or (None, None)
+    return {f"{name}_low": low, f"{name}_high": high}
+
+
 def _wilson(
     share: float, between: float, sizes: NDArray[np.floating], *, most: float = 1.0
 ) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support
 
-from springfield.scoring.intervals import Counts, interval, mean_interval
+from springfield.scoring.intervals import Counts, interval, low_and_high, mean_interval
 
 ENOUGH = 10
 """Frames of a class, from which on its F1 tells something."""
@@ -41,10 +41,10 @@ def intervals(
     """
     right = (labels == predicted) * 1.0
     frames = {place: int((labels == place).sum()) for place in np.union1d(labels, predicted)}
-    found = _ends("accuracy", interval(right, np.ones(len(labels)), groups))
+    found = low_and_high("accuracy", interval(right, np.ones(len(labels)), groups))
     for name, least in (("macro_f1", 0), ("macro_f1_10", ENOUGH)):
         rows = [_counts(labels, predicted, c)["f1"] for c, n in frames.items() if n >= least]
-        found |= _ends(name, mean_interval(rows, groups) if rows else None)
+        found |= low_and_high(name, mean_interval(rows, groups) if rows else None)
     return found
 
 
@@ -66,7 +66,7 @@ def scores_by_class(
             met = of > 0
             known = met.any() and (row["n"] or score == "precision")
             row[score] = float(hits.sum() / of.sum()) if known else None
-            row |= _ends(score, interval(hits[met], of[met], groups[met]) if known else None)
+            row |= low_and_high(score, interval(hits[met], of[met], groups[met]) if known else None)
         rows.append(row)
     return rows
 
@@ -78,8 +78,3 @@ def _counts(
     true, named = (labels == place) * 1.0, (predicted == place) * 1.0
     hits = true * named
     return {"precision": (hits, named), "recall": (hits, true), "f1": (2 * hits, true + named)}
-
-
-def _ends(name: str, ends: tuple[float, float] | None) -> dict[str, float | None]:
-    low, high = ends or (None, None)
-    return {f"{name}_low": low, f"{name}_high": high}

@@ -204,15 +204,15 @@ def _baselines(
     label = np.bincount(np.concatenate(train.labels), minlength=len(classes)).argmax()
     usual = Boxes(every, box, np.full(len(every), label), np.ones(len(every)))
     truth, found = answers.truth, answers.found
-    seen = found.frames * len(classes) + found.labels
-    surest = np.sort(np.unique(seen, return_index=True)[1])
+    seen, surest = found.frames * len(classes) + found.labels, found.surest
     frames = found.frames[surest]
     named = Boxes(frames, box[frames], found.labels[surest], found.scores[surest])
     result: dict[str, float | None] = {}
     for prefix, boxes, lowest in (("", usual, 1.0), ("named_", named, threshold)):
         moved = _scored(test, boxes, answers.groups)
         reached = scores(moved, classes, lowest, np.random.default_rng(0))[0]
-        result |= {prefix + name: reached[name] for name in ("map50", "map", "found", "f1")}
+        names = ("map50", "map", "found", "recall_at_1", "f1")
+        result |= {prefix + name: reached[name] for name in names}
     labelled = np.unique(truth.frames)
     theirs, _, iou = overlaps(truth, usual)
     best = np.append(seen, -1)[answers.best()]

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torchmetrics.detection import MeanAveragePrecision
 
-from springfield.scoring.intervals import drawn_intervals, interval
+from springfield.scoring.intervals import drawn_intervals, interval, low_and_high
 
 IOU = 0.5
 """Intersection over union, from which on a box is at the right place."""
@@ -49,6 +49,12 @@ class Boxes:
         every = np.concatenate([np.empty((0, 4)), *corners]).round(2)
         named = np.concatenate([np.empty(0, np.int64), *labels])
         return cls(frames[order], every[order], named[order], sure[order])
+
+    @property
+    def surest(self) -> NDArray[np.int64]:
+        """The places of the best box of each class in each frame (ascending)."""
+        classes = np.stack([self.frames, self.labels])
+        return np.sort(np.unique(classes, axis=1, return_index=True)[1])
 
     @property
     def areas(self) -> NDArray[np.float64]:
@@ -141,11 +147,6 @@ class Answers:
         best[frames] = first
         return best
 
-    def best_right(self) -> NDArray[np.bool_]:
-        """Whether the best box of each frame is for a labelled one (frames)."""
-        best = self.best()
-        return np.asarray((best >= 0) & np.append(self.right, False)[best])
-
 
 def scores(
     answers: Answers, classes: list[str], threshold: float, rng: np.random.Generator
@@ -153,9 +154,10 @@ def scores(
     """COCO's average precisions and what else tells how good a detector is, with 95 % intervals.
 
     `map50` is the mean over the classes of the average precision at an IoU of 0.5, `map` that of
-    0.5 to 0.95; `found` the share of the frames with labels whose best box is for one of them,
-    whatever else is in sight; `precision`, `recall`, `f1` those of all boxes above the threshold,
-    `frame_f1` the mean of the frames' F1.
+    0.5 to 0.95; `found` the share of the frames with labels whose best box is for one of them;
+    `recall_at_1` that of the labelled boxes which the best of their class in the frame is for,
+    whatever else is in sight (COCO's recall with one detection); `precision`, `recall`, `f1` those
+    of all boxes above the threshold, `frame_f1` the mean of the frames' F1.
 
     Args:
         answers: of a side.
@@ -170,14 +172,17 @@ def scores(
     found = coco_scores(truth, answers.found, len(answers.groups), len(classes))
     ends, mean_ends = _precision_intervals(answers, found[0, :, 0], rng)
     counts = answers.counts(threshold)
-    labelled = counts[2] > 0
+    labelled, best = counts[2] > 0, np.append(answers.right, False)[answers.best()]
+    surest = answers.found.surest
+    hits = np.bincount(answers.found.frames[surest[answers.right[surest]]], minlength=len(labelled))
     result = {
         "n": len(answers.groups),
         "boxes": len(truth.frames),
         "map50": _mean(found[0, :, 0]),
-        **_ends("map50", mean_ends),
+        **low_and_high("map50", mean_ends),
         "map": _mean(found[:, :, 0]),
-        **_share("found", answers.best_right() & labelled, labelled, answers.groups),
+        **_share("found", best & labelled, labelled, answers.groups),
+        **_share("recall_at_1", hits, counts[2], answers.groups),
         **_share("frame_f1", answers.f1(threshold), np.ones(len(labelled)), answers.groups),
         **_shares(counts, answers.groups),
     }
@@ -186,7 +191,7 @@ def scores(
             "class": name,
             "n": int((truth.labels == place).sum()),
             "map50": _mean(found[0, place, 0]),
-            **_ends("map50", ends[place]),
+            **low_and_high("map50", ends[place]),
             "map": _mean(found[:, place, 0]),
             **_shares(answers.counts(threshold, place), answers.groups),
         }
@@ -286,12 +291,7 @@ def _share(
 ) -> dict[str, float | None]:
     known, hits, of = bool(of.any()), hits * 1.0, of * 1.0
     share = float(hits.sum() / of.sum()) if known else None
-    return {name: share, **_ends(name, interval(hits, of, groups) if known else None)}
-
-
-def _ends(name: str, pair: tuple[float, float] | None) -> dict[str, float | None]:
-    low, high = pair or (None, None)
-    return {f"{name}_low": low, f"{name}_high": high}
+    return {name: share, **low_and_high(name, interval(hits, of, groups) if known else None)}
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
