@@ -156,7 +156,7 @@ def scores(
     `map50` is the mean over the classes of the average precision at an IoU of 0.5, `map` that of
     0.5 to 0.95; `found` the share of the frames with labels whose best box is for one of them;
     `recall_at_1` that of the labelled boxes which the best of their class in the frame is for,
-    whatever else is in sight (COCO's recall with one detection); `precision`, `recall`, `f1` those
+    whatever the others say (COCO's recall with one detection); `precision`, `recall`, `f1` those
     of all boxes above the threshold, `frame_f1` the mean of the frames' F1.
 
     Args:
