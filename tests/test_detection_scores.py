@@ -372,7 +372,8 @@ def test_baselines_tell_what_the_place_adds(tmp_path: Path) -> None:
     baseline = found["baseline"]
     assert baseline["placed"] == 1
     assert baseline["named"] == baseline["named_found"] == found["test"]["found"] == 15 / 20
-    assert baseline["found"] == 13 / 20
+    assert baseline["found"] == baseline["recall_at_1"] == 13 / 20
+    assert baseline["named_recall_at_1"] == 15 / 20
     assert baseline["map50"] == pytest.approx((6 * 0.75 + 7 * 13 / 18) / 13 / 2, abs=0.01)
     assert baseline["named_map50"] == pytest.approx(found["test"]["map50"])
     assert baseline["named_map"] < found["test"]["map"]

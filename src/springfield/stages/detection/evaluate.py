@@ -208,10 +208,10 @@ def _baselines(
     frames = found.frames[surest]
     named = Boxes(frames, box[frames], found.labels[surest], found.scores[surest])
     result: dict[str, float | None] = {}
+    names = ("map50", "map", "found", "recall_at_1", "f1")
     for prefix, boxes, lowest in (("", usual, 1.0), ("named_", named, threshold)):
         moved = _scored(test, boxes, answers.groups)
         reached = scores(moved, classes, lowest, np.random.default_rng(0))[0]
-        names = ("map50", "map", "found", "recall_at_1", "f1")
         result |= {prefix + name: reached[name] for name in names}
     labelled = np.unique(truth.frames)
     theirs, _, iou = overlaps(truth, usual)

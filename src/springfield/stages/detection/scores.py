@@ -172,7 +172,8 @@ def scores(
     found = coco_scores(truth, answers.found, len(answers.groups), len(classes))
     ends, mean_ends = _precision_intervals(answers, found[0, :, 0], rng)
     counts = answers.counts(threshold)
-    labelled, best = counts[2] > 0, np.append(answers.right, False)[answers.best()]
+    best_right = np.append(answers.right, False)[answers.best()]  # at -1: nothing was found
+    labelled = counts[2] > 0
     surest = answers.found.surest
     hits = np.bincount(answers.found.frames[surest[answers.right[surest]]], minlength=len(labelled))
     result = {
@@ -181,7 +182,7 @@ def scores(
         "map50": _mean(found[0, :, 0]),
         **low_and_high("map50", mean_ends),
         "map": _mean(found[:, :, 0]),
-        **_share("found", best & labelled, labelled, answers.groups),
+        **_share("found", best_right & labelled, labelled, answers.groups),
         **_share("recall_at_1", hits, counts[2], answers.groups),
         **_share("frame_f1", answers.f1(threshold), np.ones(len(labelled)), answers.groups),
         **_shares(counts, answers.groups),
