@@ -1,0 +1,61 @@
+"""A detector that starts from a classifier of the same frames; its row is one of simpsons_boxes.
+
+    SPRINGFIELD_MIRROR=../shared python benchmarks/transfer.py
+
+The classifier learns all frames but those of the detector's val and test and their near-duplicates.
+"""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import scores
+import yaml
+
+from springfield.files import sha256
+
+CLASSIFIER = "split=grouped split.val=0.03 split.test=0.02 train.epochs=8"
+DETECTOR = "seed=1 model=fcos_inception_v3_8bit model.input_size=192"
+PARAMS = Path("params.yaml")
+FETCHED = Path(".springfield/weights/simpsons_classifier.safetensors")
+"""Where a file of the mirror would lie after its download."""
+
+
+def run(*command: str) -> None:
+    """Run a command; stop if it fails."""
+    subprocess.run(command, check=True)
+
+
+def split(experiment: str, overrides: str) -> pd.DataFrame:
+    """The frames of an experiment: `sha256`, `split`, `group`."""
+    run("springfield", "compose", f"experiment={experiment}", *overrides.split())
+    run("dvc", "repro", "split")
+    index, sides = (
+        pd.read_csv(table, dtype=str, keep_default_na=False)
+        for table in ("data/prepared/index.csv", "data/split.csv")
+    )
+    return index.merge(sides, on="id")
+
+
+def main() -> None:
+    """Split for the detector, train the classifier, train the detector."""
+    frames = split("simpsons_boxes", DETECTOR)
+    held_out = frames.loc[frames["split"] != "train", "sha256"]
+    frames = split("simpsons_cpu_all", CLASSIFIER)
+    groups = frames.loc[frames["sha256"].isin(held_out), "group"]
+    near = frames.loc[frames["group"].isin(groups), "sha256"]
+    params = yaml.safe_load(PARAMS.read_text())
+    reason = "nearly the same as a frame of the detector's val or test"
+    params["data"]["exclude"] += [{"sha256": frame, "reason": reason} for frame in near]
+    PARAMS.write_text(yaml.safe_dump(params, sort_keys=False))
+    run("dvc", "repro", "train")
+    FETCHED.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile("models/checkpoint/model.safetensors", FETCHED)
+    weights = f"model.weights.path=weights/{FETCHED.name} model.weights.sha256={sha256(FETCHED)}"
+    size = f"model.weights.bytes={FETCHED.stat().st_size}"
+    scores.main("simpsons_boxes", [f"{DETECTOR} {weights} {size}"])
+
+
+if __name__ == "__main__":
+    main()
