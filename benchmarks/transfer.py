@@ -1,12 +1,14 @@
 """A detector that starts from a classifier of the same frames; its row is one of simpsons_boxes.
 
-    SPRINGFIELD_MIRROR=../shared python benchmarks/transfer.py
+    SPRINGFIELD_MIRROR=../shared python benchmarks/transfer.py train.epochs=5 train.sizes=[128,160]
 
-The classifier learns all frames but those of the detector's val and test and their near-duplicates.
+What is given is for the classifier. It learns all frames but those of the detector's val and test
+and their near-duplicates.
 """
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -15,8 +17,8 @@ import yaml
 
 from springfield.files import sha256
 
-CLASSIFIER = "split=grouped split.val=0.03 split.test=0.02 train.epochs=8"
-DETECTOR = "seed=1 model=fcos_inception_v3_8bit model.input_size=192"
+CLASSIFIER = ["split=grouped", "split.val=0.03", "split.test=0.02"]
+DETECTOR = ["seed=1", "model=fcos_inception_v3_8bit", "model.input_size=192", "optimizer.lr=1e-3"]
 PARAMS = Path("params.yaml")
 FETCHED = Path(".springfield/weights/simpsons_classifier.safetensors")
 """Where a file of the mirror would lie after its download."""
@@ -27,9 +29,9 @@ def run(*command: str) -> None:
     subprocess.run(command, check=True)
 
 
-def split(experiment: str, overrides: str) -> pd.DataFrame:
+def split(experiment: str, overrides: list[str]) -> pd.DataFrame:
     """The frames of an experiment: `sha256`, `split`, `group`."""
-    run("springfield", "compose", f"experiment={experiment}", *overrides.split())
+    run("springfield", "compose", f"experiment={experiment}", *overrides)
     run("dvc", "repro", "split")
     index, sides = (
         pd.read_csv(table, dtype=str, keep_default_na=False)
@@ -38,11 +40,11 @@ def split(experiment: str, overrides: str) -> pd.DataFrame:
     return index.merge(sides, on="id")
 
 
-def main() -> None:
+def main(overrides: list[str]) -> None:
     """Split for the detector, train the classifier, train the detector."""
     frames = split("simpsons_boxes", DETECTOR)
     held_out = frames.loc[frames["split"] != "train", "sha256"]
-    frames = split("simpsons_cpu_all", CLASSIFIER)
+    frames = split("simpsons_cpu_all", [*CLASSIFIER, *overrides])
     groups = frames.loc[frames["sha256"].isin(held_out), "group"]
     near = frames.loc[frames["group"].isin(groups), "sha256"]
     params = yaml.safe_load(PARAMS.read_text())
@@ -52,10 +54,10 @@ def main() -> None:
     run("dvc", "repro", "train")
     FETCHED.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile("models/checkpoint/model.safetensors", FETCHED)
-    weights = f"model.weights.path=weights/{FETCHED.name} model.weights.sha256={sha256(FETCHED)}"
-    size = f"model.weights.bytes={FETCHED.stat().st_size}"
-    scores.main("simpsons_boxes", [f"{DETECTOR} {weights} {size}"])
+    known = {"path": f"weights/{FETCHED.name}", "sha256": sha256(FETCHED), "bytes": "null"}
+    weights = [f"model.weights.{key}={value}" for key, value in known.items()]
+    scores.main("simpsons_boxes", [" ".join([*DETECTOR, *weights])])
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
