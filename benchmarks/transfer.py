@@ -16,6 +16,7 @@ import scores
 import yaml
 
 from springfield.files import sha256
+from springfield.sampling.sides import read_sides
 
 CLASSIFIER = ["split=grouped", "split.val=0.03", "split.test=0.02"]
 DETECTOR = ["seed=1", "model=fcos_inception_v3_8bit", "model.input_size=192", "optimizer.lr=1e-3"]
@@ -33,11 +34,8 @@ def split(experiment: str, overrides: list[str]) -> pd.DataFrame:
     """The frames of an experiment: `sha256`, `split`, `group`."""
     run("springfield", "compose", f"experiment={experiment}", *overrides)
     run("dvc", "repro", "split")
-    index, sides = (
-        pd.read_csv(table, dtype=str, keep_default_na=False)
-        for table in ("data/prepared/index.csv", "data/split.csv")
-    )
-    return index.merge(sides, on="id")
+    index = pd.read_csv("data/prepared/index.csv", dtype=str, keep_default_na=False)
+    return index.merge(read_sides(Path("data/split.csv"), index["id"]), on="id")
 
 
 def main(overrides: list[str]) -> None:
