@@ -1,14 +1,12 @@
 """A detector that starts from a classifier of the same frames; its row is one of simpsons_boxes.
 
-    SPRINGFIELD_MIRROR=../shared python benchmarks/transfer.py train.epochs=5 train.sizes=[128,160]
+    SPRINGFIELD_MIRROR=../shared python benchmarks/transfer.py
 
-What is given is for the classifier. It learns all frames but those of the detector's val and test
-and their near-duplicates.
+The classifier learns all frames but those of the detector's val and test and their near-duplicates.
 """
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +16,13 @@ import yaml
 from springfield.files import sha256
 from springfield.sampling.sides import read_sides
 
-CLASSIFIER = ["split=grouped", "split.val=0.03", "split.test=0.02"]
+CLASSIFIER = [
+    "split=grouped",
+    "split.val=0.03",
+    "split.test=0.02",
+    "train.epochs=5",
+    "train.sizes=[128,160]",
+]
 DETECTOR = ["seed=1", "model=fcos_inception_v3_8bit", "model.input_size=192", "optimizer.lr=1e-3"]
 PARAMS = Path("params.yaml")
 FETCHED = Path(".springfield/weights/simpsons_classifier.safetensors")
@@ -38,11 +42,11 @@ def split(experiment: str, overrides: list[str]) -> pd.DataFrame:
     return index.merge(read_sides(Path("data/split.csv"), index["id"]), on="id")
 
 
-def main(overrides: list[str]) -> None:
+def main() -> None:
     """Split for the detector, train the classifier, train the detector."""
     frames = split("simpsons_boxes", DETECTOR)
     held_out = frames.loc[frames["split"] != "train", "sha256"]
-    frames = split("simpsons_cpu_all", [*CLASSIFIER, *overrides])
+    frames = split("simpsons_cpu_all", CLASSIFIER)
     groups = frames.loc[frames["sha256"].isin(held_out), "group"]
     near = frames.loc[frames["group"].isin(groups), "sha256"]
     params = yaml.safe_load(PARAMS.read_text())
@@ -58,4 +62,4 @@ def main(overrides: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
